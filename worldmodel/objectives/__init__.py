@@ -1,0 +1,1 @@
+"""What is minimised: one module per stage of the training."""

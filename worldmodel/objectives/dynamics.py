@@ -1,0 +1,160 @@
+"""What the dynamics is trained for: the next frame, again and again, from its own outputs."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import FlowMapEulerDiscreteScheduler
+from torch import Tensor, nn
+
+from worldmodel.dynamics import Dynamics, Memory, Prediction
+from worldmodel.objectives.shortcut import shortcut_step
+from worldmodel.recipe import Recipe
+from worldmodel.sampler import next_frame
+
+__all__ = ["DynamicsObjective"]
+
+CHANGE = 0.05
+
+
+class DynamicsObjective(nn.Module):
+    """Rolls clips of latents out frame by frame, as a rollout does, and compares each frame.
+
+    A clip begins with given frames: one alone in some batches, so that a rollout may start from
+    a single image. Given frames carry a little noise, whose size the model is told. The last
+    `recipe.unroll` frames follow the model's own outputs, with gradients through the whole
+    stretch, which is what keeps objects whole after contact.
+
+    Args:
+        dynamics: the model to train.
+        recipe: how.
+    """
+
+    def __init__(self, dynamics: Dynamics, recipe: Recipe) -> None:
+        super().__init__()
+        self.dynamics = dynamics
+        self.average = copy.deepcopy(dynamics).requires_grad_(False).eval()
+        self.recipe = recipe
+        self.scheduler = FlowMapEulerDiscreteScheduler()
+
+    def after_step(self, step: int) -> None:
+        """Move the averaged weights towards the current ones; `step` counts from 1."""
+        decay = min(self.recipe.ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mean, now in zip(
+                self.average.parameters(), self.dynamics.parameters(), strict=True
+            ):
+                mean.lerp_(now, 1 - decay)
+
+    def export(self, directory: Path) -> None:
+        """Write the averaged dynamics in diffusers' form into `directory`."""
+        self.average.save_pretrained(directory)
+
+    def forward(
+        self,
+        latents: Tensor,
+        actions: Tensor,
+        rewards: Tensor,
+        success: Tensor,
+        goal: Tensor,
+    ) -> dict[str, Tensor]:
+        """Loss of a batch of clips.
+
+        Args:
+            latents: (B, T, N, C).
+            actions: (B, T-1, A) in [-1, 1].
+            rewards: (B, T-1).
+            success: bool (B, T).
+            goal: (B, G).
+
+        Returns:
+            loss, and the parts: frame, gate, outcome, and error over the frozen frame's.
+        """
+        latents = latents.float()
+        steps = latents.shape[1] - 1
+        given = self._given(steps)
+        noise = self._noise(latents)
+        first = latents[:, 0]
+        memory = self.dynamics.start(first + noise[:, None, None] * torch.randn_like(first))
+        frame_loss = latents.new_zeros(())
+        gate_loss = latents.new_zeros(())
+        error, frozen = latents.new_zeros(()), latents.new_zeros(())
+        for step in range(steps):
+            true, before = latents[:, step + 1], latents[:, step]
+            label = noise if step < given else noise * 0
+            prediction, loss = self._step(memory, actions[:, step], true, before, label)
+            changed = (true - before).square().mean(-1).sqrt() > CHANGE
+            frame_loss = frame_loss + loss / steps
+            gate_loss = gate_loss + F.binary_cross_entropy_with_logits(
+                prediction.gate, changed.float()
+            ) / steps
+            error = error + (prediction.latents.detach() - true).square().mean()
+            frozen = frozen + (latents[:, 0] - true).square().mean()
+            fed = prediction.latents
+            if step + 1 < given:
+                fed = true + noise[:, None, None] * torch.randn_like(true)
+            memory = self.dynamics.advance(memory, fed, prediction)
+        outcome = self._outcome_loss(latents, rewards, success, goal)
+        return {
+            "loss": frame_loss + 0.1 * gate_loss + 0.1 * outcome,
+            "frame": frame_loss,
+            "gate": gate_loss,
+            "outcome": outcome,
+            "over_frozen": error / frozen,
+        }
+
+    def _given(self, steps: int) -> int:
+        """How many true frames the batch is fed before it follows itself."""
+        if self.recipe.unroll == 0:
+            return steps + 1
+        if float(torch.rand(())) < self.recipe.single_image:
+            return 1
+        return max(1, steps + 1 - self.recipe.unroll)
+
+    def _noise(self, latents: Tensor) -> Tensor:
+        """Standard deviation of the noise on given frames (B,); half of the clips are clean."""
+        batch = len(latents)
+        size = torch.rand(batch, device=latents.device) * self.recipe.context_noise
+        return size * (torch.rand(batch, device=latents.device) < 0.5)
+
+    def _step(
+        self, memory: Memory, action: Tensor, true: Tensor, before: Tensor, label: Tensor
+    ) -> tuple[Prediction, Tensor]:
+        """Predict one frame and weigh its error: the prediction and a scalar."""
+        changed = (true - before).square().mean(-1).sqrt() > CHANGE
+        weight = 1 + (self.recipe.changed_weight - 1) * changed.float()
+        if self.recipe.forcing == "levels":
+            prediction, target, size = shortcut_step(
+                self.dynamics, self.average, memory, action, true, self.recipe.source, label
+            )
+            weight = weight * size[:, None]
+        else:
+            count = int(torch.randint(1, self.recipe.sampling_steps + 1, ()))
+            prediction = next_frame(
+                self.dynamics,
+                memory,
+                action,
+                self.scheduler,
+                count,
+                self.recipe.source,
+                label,
+            )
+            target = true
+        error = (prediction.latents - target).square().mean(-1)
+        return prediction, (error * weight).mean()
+
+    def _outcome_loss(
+        self, latents: Tensor, rewards: Tensor, success: Tensor, goal: Tensor
+    ) -> Tensor:
+        """Reward and termination of one random later frame of each clip, slightly disturbed."""
+        batch, steps = rewards.shape
+        rows = torch.arange(batch, device=latents.device)
+        picked = torch.randint(steps, (batch,), device=latents.device)
+        seen = latents[rows, picked + 1]
+        seen = seen + 0.05 * torch.randn_like(seen)
+        logits = self.dynamics.outcome(seen, goal)
+        ended = success[rows, picked + 1]
+        return self.dynamics.outcome.loss(logits, rewards[rows, picked], ended)

@@ -1,0 +1,35 @@
+"""How the dynamics is trained: the settings that the recipes in `configs/recipe/` choose."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Recipe"]
+
+
+class Recipe(BaseModel):
+    """One way to train and sample the dynamics; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """As it appears in tables and model cards."""
+    source: Literal["last", "noise"] = "last"
+    """Where the flow to the next frame starts."""
+    forcing: Literal["steps", "levels"] = "steps"
+    """`steps` trains on the sampler's own path; `levels` at a random noise level for each frame,
+    with shortcut self-consistency (diffusion forcing)."""
+    sampling_steps: int = Field(default=1, ge=1)
+    """Evaluations for each frame in a rollout; in training a number up to it is drawn."""
+    unroll: int = Field(default=0, ge=0)
+    """Frames at the end of a clip that follow the model's own outputs; 0 is teacher forcing."""
+    single_image: float = Field(default=0.3, ge=0, le=1)
+    """Share of the batches that start from one image instead of a few frames."""
+    context_noise: float = Field(default=0.1, ge=0)
+    """Largest standard deviation of the noise on given frames; the model is told how much."""
+    changed_weight: float = Field(default=5.0, ge=1)
+    """Weight of a token that changes, against 1 for one that does not."""
+    ema: float = Field(default=0.995, ge=0, lt=1)
+    """Decay of the averaged weights, which are what is exported."""
