@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -164,7 +163,7 @@ class WorldModelVectorEnv(gym.vector.VectorEnv[Array, Array, Array]):
         chances = output.termination.cpu().numpy()
         rewards = output.reward
         terminations = (chances > 0.5) & self._terminate & ~fresh
-        truncations = (0 < self._max_steps) & (self._steps >= self._max_steps) & ~fresh
+        truncations = (self._max_steps > 0) & (self._steps >= self._max_steps) & ~fresh
         self._ended = terminations | truncations
         info: Info = {}
         if fresh.any():
@@ -246,10 +245,9 @@ class WorldModelVectorEnv(gym.vector.VectorEnv[Array, Array, Array]):
     def _checked(self, actions: Any) -> Tensor:
         """Actions as a tensor; those that are tensors already are checked by the pipeline."""
         if isinstance(actions, Tensor):
-            if tuple(actions.shape) != self.action_space.shape:
-                raise ActionError(
-                    f"Actions must have shape {self.action_space.shape}, got {tuple(actions.shape)}."
-                )
+            shape = self.action_space.shape
+            if tuple(actions.shape) != shape:
+                raise ActionError(f"Actions must have shape {shape}, got {tuple(actions.shape)}.")
             return actions
         space: Any = self.action_space
         return torch.from_numpy(checked_action(actions, space))
@@ -268,13 +266,8 @@ class WorldModelVectorEnv(gym.vector.VectorEnv[Array, Array, Array]):
     ) -> None:
         """Put the lanes in `mask` at new starts and leave the others as they are."""
         lanes = np.flatnonzero(mask).tolist()
-        before = [generator for generator in self._generators]
-        try:
-            starts = [self._start(lane, seeds[lane], options) for lane in lanes]
-            begun = RolloutState.concatenate([begin(self.pipeline, start) for start in starts])
-        except Exception:
-            self._generators = before
-            raise
+        starts = [self._start(lane, seeds[lane], options) for lane in lanes]
+        begun = RolloutState.concatenate([begin(self.pipeline, start) for start in starts])
         if self._rollout is None or len(lanes) == self.num_envs:
             self._rollout = begun
         else:
@@ -306,7 +299,8 @@ class WorldModelVectorEnv(gym.vector.VectorEnv[Array, Array, Array]):
 
     def _info(self, mask: NDArray[np.bool_]) -> Info:
         goal = self._given(self._begun().goal)
-        instructions = np.where(mask, self._instructions, None)
+        instructions = self._instructions.copy()
+        instructions[~mask] = None
         return {
             **self._masked("goal", goal, mask),
             "instruction": instructions,

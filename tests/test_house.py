@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,16 @@ def test_nothing_is_unpickled(path):
 def test_tests_lie_where_what_they_test_lies(path):
     parts = path.relative_to(ROOT / "tests").parts
     assert len(parts) == 1 or parts[0] in ORDER
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the repository")
+def test_git_ignores_no_file_of_the_package():
+    files = [path for folder in ORDER for path in (ROOT / folder).rglob("*") if path.is_file()]
+    wanted = [str(path) for path in files if path.suffix not in (".pyc", ".pyo")]
+    ignored = subprocess.run(
+        ["git", "check-ignore", *wanted], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ignored.stdout.split() == []
 
 
 def test_the_version_is_the_same_everywhere():

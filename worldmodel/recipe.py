@@ -6,7 +6,20 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Recipe"]
+__all__ = ["Recipe", "Stage"]
+
+
+class Stage(BaseModel):
+    """A stretch of training; the last one lasts until the end."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(ge=1)
+    """Optimiser steps of the stage."""
+    frames: int = Field(ge=2)
+    """Frames of each clip that are used."""
+    unroll: bool
+    """Whether the clip follows the model's own outputs after a few given frames."""
 
 
 class Recipe(BaseModel):
@@ -23,8 +36,8 @@ class Recipe(BaseModel):
     with shortcut self-consistency (diffusion forcing)."""
     sampling_steps: int = Field(default=1, ge=1)
     """Evaluations for each frame in a rollout; in training a number up to it is drawn."""
-    unroll: int = Field(default=0, ge=0)
-    """Frames at the end of a clip that follow the model's own outputs; 0 is teacher forcing."""
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    """Short and teacher-forced first, long and unrolled later."""
     single_image: float = Field(default=0.3, ge=0, le=1)
     """Share of the batches that start from one image instead of a few frames."""
     context_noise: float = Field(default=0.1, ge=0)
@@ -33,3 +46,16 @@ class Recipe(BaseModel):
     """Weight of a token that changes, against 1 for one that does not."""
     ema: float = Field(default=0.995, ge=0, lt=1)
     """Decay of the averaged weights, which are what is exported."""
+
+    def stage(self, step: int) -> Stage:
+        """The stage that optimiser step `step` (from 0) belongs to."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames a training clip must have."""
+        return max(stage.frames for stage in self.stages)

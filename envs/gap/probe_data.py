@@ -55,8 +55,8 @@ class ProbeFrames(Dataset[dict[str, Tensor]]):
         *,
         size_px: int = 64,
         objects: int | tuple[int, int] = (1, 4),
-        frames_per_scene: int = 8,
-        stride: int = 3,
+        frames_per_scene: int = 4,
+        stride: int = 4,
     ) -> ProbeFrames:
         """Render fresh Push scenes: new placements, then contacts made by the behaviour.
 

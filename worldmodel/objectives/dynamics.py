@@ -24,8 +24,8 @@ class DynamicsObjective(nn.Module):
     """Rolls clips of latents out frame by frame, as a rollout does, and compares each frame.
 
     A clip begins with given frames: one alone in some batches, so that a rollout may start from
-    a single image. Given frames carry a little noise, whose size the model is told. The last
-    `recipe.unroll` frames follow the model's own outputs, with gradients through the whole
+    a single image. Given frames carry a little noise, whose size the model is told. In unrolled
+    stages the rest of the clip follows the model's own outputs, with gradients through the whole
     stretch, which is what keeps objects whole after contact.
 
     Args:
@@ -33,15 +33,20 @@ class DynamicsObjective(nn.Module):
         recipe: how.
     """
 
+    steps_done: Tensor
+
     def __init__(self, dynamics: Dynamics, recipe: Recipe) -> None:
         super().__init__()
         self.dynamics = dynamics
         self.average = copy.deepcopy(dynamics).requires_grad_(False).eval()
         self.recipe = recipe
         self.scheduler = FlowMapEulerDiscreteScheduler()
+        # Part of the state, so that a resumed run goes on in the right stage.
+        self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
 
     def after_step(self, step: int) -> None:
         """Move the averaged weights towards the current ones; `step` counts from 1."""
+        self.steps_done.fill_(step)
         decay = min(self.recipe.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             for mean, now in zip(
@@ -73,9 +78,10 @@ class DynamicsObjective(nn.Module):
         Returns:
             loss, and the parts: frame, gate, outcome, and error over the frozen frame's.
         """
-        latents = latents.float()
+        stage = self.recipe.stage(int(self.steps_done))
+        latents = latents[:, : stage.frames].float()
         steps = latents.shape[1] - 1
-        given = self._given(steps)
+        given = self._given() if stage.unroll else steps + 1
         noise = self._noise(latents)
         first = latents[:, 0]
         memory = self.dynamics.start(first + noise[:, None, None] * torch.randn_like(first))
@@ -97,22 +103,19 @@ class DynamicsObjective(nn.Module):
             if step + 1 < given:
                 fed = true + noise[:, None, None] * torch.randn_like(true)
             memory = self.dynamics.advance(memory, fed, prediction)
-        outcome = self._outcome_loss(latents, rewards, success, goal)
+        outcome = self._outcome_loss(latents, rewards[:, :steps], success, goal)
         return {
-            "loss": frame_loss + 0.1 * gate_loss + 0.1 * outcome,
+            "loss": frame_loss + gate_loss + 0.1 * outcome,
             "frame": frame_loss,
             "gate": gate_loss,
             "outcome": outcome,
             "over_frozen": error / frozen,
         }
 
-    def _given(self, steps: int) -> int:
-        """How many true frames the batch is fed before it follows itself."""
-        if self.recipe.unroll == 0:
-            return steps + 1
-        if float(torch.rand(())) < self.recipe.single_image:
-            return 1
-        return max(1, steps + 1 - self.recipe.unroll)
+    def _given(self) -> int:
+        """How many true frames an unrolled batch is fed before it follows itself."""
+        alone = float(torch.rand(())) < self.recipe.single_image
+        return 1 if alone else int(torch.randint(2, 5, ()))
 
     def _noise(self, latents: Tensor) -> Tensor:
         """Standard deviation of the noise on given frames (B,); half of the clips are clean."""
