@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from envs.stopwatch import count_for
+from worldmodel.device import choose_compute
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.rollout_state import RolloutState
 
@@ -47,6 +48,11 @@ class LearnedWorld:
         self.single = gym.make(ENV_ID, checkpoint=checkpoint)
         self.single.action_space.seed(seed)
         self.first_frame, _ = self.single.reset(seed=seed)
+        space = self.single.action_space
+        assert isinstance(space, gym.spaces.Box)
+        device = choose_compute().device
+        self._bounds = tuple(torch.from_numpy(b).to(device) for b in (space.low, space.high))
+        self._generator = torch.Generator().manual_seed(seed)
         self.vectors: dict[int, gym.vector.VectorEnv[Any, Any, Any]] = {}
         for lanes in batches:
             vector = gym.make_vec(
@@ -54,8 +60,8 @@ class LearnedWorld:
                 num_envs=lanes,
                 vectorization_mode="vector_entry_point",
                 checkpoint=checkpoint,
+                tensors=True,
             )
-            vector.action_space.seed(seed)
             vector.reset(seed=seed)
             self.vectors[lanes] = vector
 
@@ -68,9 +74,15 @@ class LearnedWorld:
 
     def step_vector(self, lanes: int) -> int:
         """One step of the vector environment, resets included; returns frames."""
-        vector = self.vectors[lanes]
-        vector.step(vector.action_space.sample())
+        self.vectors[lanes].step(self._actions(lanes))
+        _finish()
         return lanes
+
+    def _actions(self, lanes: int) -> Tensor:
+        """Random actions (B, A) on the model's device."""
+        low, high = self._bounds
+        shape = (lanes, *low.shape)
+        return low + (high - low) * torch.rand(shape, generator=self._generator).to(low.device)
 
     def turns(self) -> dict[str, Callable[[float], float]]:
         """Everything here for `envs.stopwatch.take_turns`, under its name in `metrics.json`."""

@@ -6,6 +6,7 @@ are, or how often the recording was interrupted.
 
 import json
 import os
+import shlex
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -179,11 +180,11 @@ def _command(recording: Recording, episodes: int) -> str:
         "world.size_px": recording.size_px,
     }
     options = {
-        f"++world.options.{key}": json.dumps(value)
+        f"++world.options.{key}": json.dumps(value, separators=(",", ":"))
         for key, value in json.loads(recording.options).items()
     }
     words = [f"{key}={value}" for key, value in {**values, **options}.items()]
-    return " ".join(["worldmodel record", *words])
+    return shlex.join(["worldmodel", "record", *words])
 
 
 def _progress() -> Progress:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for_any
 from types import FrameType
 
@@ -40,14 +41,16 @@ class PendingSignal:
 def deferred_signals() -> Iterator[PendingSignal]:
     """Hold Ctrl-C and SIGTERM back until the block ends, then deliver them to who had them before.
 
-    A second one is delivered at once. Outside the main thread, where Python delivers no signals,
-    nothing is held back.
+    A second one is delivered at once, one that is ignored stays so. Outside the main thread, where
+    Python delivers no signals, nothing is held back.
     """
     pending = PendingSignal()
     if threading.current_thread() is not threading.main_thread():
         yield pending
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What a shell or `nohup` told this process to ignore stays ignored.
+    before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
     def remember(number: int, frame: FrameType | None) -> None:
         pending.number = number
@@ -102,10 +105,9 @@ def _in_processes(
 ) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
-        # All processes start at the first submission.
+        # Submitting is what starts the processes, one at a time.
         with _inherited_by_workers():
-            futures: set[Future[int]] = {pool.submit(task, items[0])}
-        futures |= {pool.submit(task, item) for item in items[1:]}
+            futures: set[Future[int]] = {pool.submit(task, item) for item in items}
         try:
             while futures:
                 if pending:
@@ -115,6 +117,8 @@ def _in_processes(
                     if not future.cancelled():
                         on_result(future.result())
         except BrokenProcessPool as error:
+            if pending:  # SIGTERM to the whole group reached the workers too
+                return
             raise WorldModelError(
                 "a worker process died (killed, or out of memory). What was finished is kept: "
                 "run the same command again, with fewer workers if memory is short."
@@ -127,19 +131,19 @@ def _in_processes(
 def _inherited_by_workers() -> Iterator[None]:
     """Start processes single-threaded and deaf to the terminal's Ctrl-C, meant for the parent."""
     threads = {name: os.environ.get(name) for name in _SINGLE_THREADED}
+    # Started first, because it lifts the mask that is set next.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(_SINGLE_THREADED)
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     try:
         yield
     finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
         for name, value in threads.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _end_with_parent() -> None:

@@ -2,7 +2,10 @@
 
 import ast
 import importlib
+import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -203,3 +206,16 @@ def test_the_constraints_pin_every_package_and_name_no_path():
     pinned = {line.partition("==")[0]: line.partition("==")[2] for line in lines}
     trio = [pinned[name].rpartition(".")[0] for name in ("torch", "torchvision", "torchaudio")]
     assert trio == ["2.11", "0.26", "2.11"]
+
+
+def test_every_library_that_is_imported_is_declared():
+    declared = {
+        re.split(r"[=<>\[]", line)[0].replace("-", "_")
+        for line in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+            "dependencies"
+        ]
+    }
+    modules = {"hydra_core": "hydra", "pillow": "PIL"}
+    known = {modules.get(name, name) for name in declared} | set(ORDER) | sys.stdlib_module_names
+    imported = {name.partition(".")[0] for path in SOURCES for name in _imported(_tree(path))}
+    assert imported - known == set()

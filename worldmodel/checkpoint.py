@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -166,7 +167,7 @@ def shipped(name: str) -> Path:
     )
 
 
-def resolve(name_or_dir: Path | str) -> Path:
+def resolve(name_or_dir: str | os.PathLike[str]) -> Path:
     """Find a checkpoint by a shipped name or by the path of a folder.
 
     A bare name means the shipped checkpoint even where the working directory happens to hold a

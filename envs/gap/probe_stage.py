@@ -1,4 +1,4 @@
-"""What the training of a probe needs: a model for the world's frames, and frames with their truth."""
+"""What the training of a probe needs: a model for Push frames, and frames with their truth."""
 
 from __future__ import annotations
 

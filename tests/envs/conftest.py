@@ -1,20 +1,28 @@
 """A small world model with random weights, for tests of what is built around one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
-from diffusers import FlowMapEulerDiscreteScheduler
 
-from envs.push_goals import GOAL_DIM
-from multimodal.tokenizer import VideoTokenizer
-from worldmodel.dynamics import Dynamics
-from worldmodel.pipeline import WorldModelPipeline
+if TYPE_CHECKING:
+    from worldmodel.pipeline import WorldModelPipeline
 
 
 def tiny_pipeline(seed: int = 0, **options: object) -> WorldModelPipeline:
     """A Push model of the smallest size, whose weights are random, the zeroed ones too."""
+    # Most tests of this folder need no torch, which takes seconds to import.
+    import torch
+    from diffusers import FlowMapEulerDiscreteScheduler
+
+    from envs.push_goals import GOAL_DIM
+    from multimodal.tokenizer import VideoTokenizer
+    from worldmodel.dynamics import Dynamics
+    from worldmodel.pipeline import WorldModelPipeline
+
     generator = torch.Generator().manual_seed(seed)
     tokenizer = VideoTokenizer(latent_channels=8, width=8)
     dynamics = Dynamics(
@@ -23,7 +31,7 @@ def tiny_pipeline(seed: int = 0, **options: object) -> WorldModelPipeline:
     with torch.no_grad():
         for model in (tokenizer, dynamics):
             for parameter in model.parameters():
-                parameter += 0.15 * torch.randn(parameter.shape, generator=generator)
+                parameter.copy_(0.15 * torch.randn(parameter.shape, generator=generator))
     return WorldModelPipeline(
         tokenizer,
         dynamics,
@@ -38,13 +46,13 @@ def pipeline() -> WorldModelPipeline:
     return tiny_pipeline()
 
 
-@pytest.fixture(scope="session")
-def start_frames() -> np.ndarray:
-    """Five frames of noise to start from, without MuJoCo."""
-    return np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
-
-
 @pytest.fixture
 def make_pipeline() -> Callable[..., WorldModelPipeline]:
     """Makes a small model of a test's own, whose weights it may change."""
     return tiny_pipeline
+
+
+@pytest.fixture(scope="session")
+def start_frames() -> np.ndarray:
+    """Five frames of noise to start from, without MuJoCo."""
+    return np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)

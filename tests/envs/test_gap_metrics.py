@@ -49,9 +49,7 @@ def _frozen(truth, readings):
 
 
 def _scores(truth, readings, frames, seen):
-    figures = score(
-        _trace(truth, frames, seen), _frozen(truth, readings), readings, COUNTING
-    )
+    figures = score(_trace(truth, frames, seen), _frozen(truth, readings), readings, COUNTING)
     return {name: figure.value for name, figure in figures.items()}
 
 
@@ -111,9 +109,7 @@ def test_shuffled_actions_fall_behind(truth, readings):
         name: np.array([[state[name] for state in episode] for episode in states])
         for name in states[0][0]
     }
-    figures = _scores(
-        truth, readings, np.array(frames), truth_readings(named, len(COLOURS))
-    )
+    figures = _scores(truth, readings, np.array(frames), truth_readings(named, len(COLOURS)))
     assert figures["pusher_error_m_16"] > 0.05
     assert figures["object_error_over_frozen_16"] > 0.5
     assert figures["psnr_16"] < 25
@@ -124,14 +120,15 @@ def test_a_vanished_object_lowers_permanence_and_has_no_position(truth, readings
     future = readings[:, 1:]
     frames = truth.real.frames[:, 1:].copy()
     whole = _scores(truth, readings, frames, _by_colour(frames, readings))
-    gone = np.array([np.flatnonzero(episode.present[0])[0] for episode in map(
-        lambda e: readings[e], range(4))])
+    gone = np.array([np.flatnonzero(present)[0] for present in readings.present[:, 0]])
     table = np.round(np.array(TABLE_RGB) * 255 * 0.97).astype(np.uint8)
     for episode, colour in enumerate(gone):
         for step in range(STEPS):
             x, y = future.position_m[episode, step, colour]
             column, row = (round(32 * (1 + v / 0.2138)) for v in (x, -y))
-            frames[episode, step, max(0, row - 8) : row + 8, max(0, column - 8) : column + 8] = table
+            frames[episode, step, max(0, row - 8) : row + 8, max(0, column - 8) : column + 8] = (
+                table
+            )
     seen = _by_colour(frames, readings)
     figures = _scores(truth, readings, frames, seen)
     assert whole[f"permanence_{STEPS}"] > 0.97

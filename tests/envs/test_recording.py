@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import minari
@@ -14,14 +16,23 @@ import psutil
 import pytest
 
 from envs.adapter import make_world
-from envs.recording import record_episode, seeds_of, split_of
+from envs.recording import record_episode, run, seeds_of, split_of
 from multimodal.errors import ConfigError, DatasetError
 from multimodal.store import EpisodeStore
 from tests.multimodal.episodes import assert_same
 from worldmodel.cli import composed, main
+from worldmodel.runs import RunDirectory
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = ["record", "episodes=4", "steps=6", "workers=1", "seed=40"]
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_arrives() -> Iterator[None]:
+    """Shells start background commands, such as a whole test run, deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def record(out: Path, *changes: str) -> int:
@@ -95,8 +106,8 @@ def test_splits_are_ninety_five_five_and_never_change() -> None:
     splits = [split_of(seed) for seed in range(20_000)]
     for name, share in (("train", 0.9), ("validation", 0.05), ("test", 0.05)):
         assert splits.count(name) / len(splits) == pytest.approx(share, abs=0.006)
-    assert seeds_of("test", 3) == [36, 53, 93]
-    assert seeds_of("validation", 3) == [32, 61, 75]
+    assert seeds_of("test", 3) == [34, 47, 53]
+    assert seeds_of("validation", 3) == [23, 30, 48]
 
 
 def test_the_seeds_of_a_split_go_on_where_the_last_ones_ended() -> None:
@@ -125,7 +136,7 @@ def test_a_recording_is_a_minari_dataset_with_its_figures(recorded: Path) -> Non
 def test_the_command_in_the_dataset_card_records_the_same(recorded: Path, tmp_path: Path) -> None:
     card = (recorded / "README.md").read_text()
     (line,) = [line for line in card.splitlines() if line.startswith("    worldmodel record")]
-    arguments = line.split()[1:]
+    arguments = shlex.split(line)[1:]
     composed("record", arguments[1:])
     assert main([*arguments, "workers=1", f"out={tmp_path / 'again-v0'}"]) == 0
     assert digests(tmp_path / "again-v0") == digests(recorded)
@@ -142,25 +153,21 @@ def test_a_recording_grows_by_what_is_missing(recorded: Path, tmp_path: Path) ->
     assert record(out, "episodes=2") == 0
     assert record(out, "episodes=4") == 0
     assert digests(out) == digests(recorded)
-    frames = [session["frames"] for session in map(json.loads, (out / "history.jsonl").open())]
-    assert sum(frames) == json.loads((out / "metrics.json").read_text())["frames"]
+    frames = sum(session["frames"] for session in RunDirectory(out).history())
+    assert frames == json.loads((out / "metrics.json").read_text())["frames"]
     assert record(out, "episodes=4") == 0
-    assert len((out / "history.jsonl").read_text().splitlines()) == 2
+    assert len(RunDirectory(out).history()) == 2
 
 
-@pytest.mark.parametrize("change", ["steps=7", "seed=41", "world.options.objects=2"])
+@pytest.mark.parametrize("change", ["steps=7", "seed=41", "world.options.reward=sparse"])
 def test_other_arguments_for_the_same_folder_are_refused(recorded: Path, change: str) -> None:
     cfg = composed("record", [*ARGUMENTS[1:], f"out={recorded}", change])
-    from envs.recording import run
-
     with pytest.raises(DatasetError, match="recorded with other arguments"):
         run(cfg)
     assert len(digests(recorded)) == 4
 
 
 def test_resume_never_refuses_a_folder_with_episodes(recorded: Path) -> None:
-    from envs.recording import run
-
     with pytest.raises(ConfigError, match="resume=auto"):
         run(composed("record", [*ARGUMENTS[1:], f"out={recorded}", "resume=never"]))
 
@@ -172,22 +179,27 @@ def test_numbers_out_of_range_are_a_usage_error(tmp_path: Path, change: str) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGINT), (2, signal.SIGINT)])
-def test_ctrl_c_finishes_what_is_under_way_and_the_rest_follows(
-    recorded: Path, tmp_path: Path, workers: int, number: int
+@pytest.mark.parametrize(
+    ("workers", "number", "code"),
+    [(1, signal.SIGINT, 130), (2, signal.SIGINT, 130), (2, signal.SIGTERM, 143)],
+)
+def test_a_stopped_recording_keeps_what_is_finished_and_goes_on_later(
+    recorded: Path, tmp_path: Path, workers: int, number: int, code: int
 ) -> None:
     out = tmp_path / "stopped-v0"
     process = start(out, "episodes=500", f"workers={workers}")
     wait_for_staged(out, 3)
     os.killpg(process.pid, number)
-    assert process.wait(60) == 130
-    kept = digests(out)
-    assert 3 <= len(kept) < 500
-    assert kept[:4] == digests(recorded)[: len(kept)]
-    assert not list((out / "staging").glob(".*"))
-    assert record(out, f"episodes={len(kept) + 2}") == 0
-    assert digests(out)[: len(kept)] == kept
-    assert len(digests(out)) == len(kept) + 2
+    assert process.wait(60) == code
+    store = EpisodeStore.open(out.parent, out.name)
+    committed = [record.digest for record in store.records]
+    total = len(committed) + len(store.staging.indices())
+    assert 3 <= total < 500
+    assert record(out, f"episodes={total + 2}") == 0
+    assert len(digests(out)) == total + 2
+    assert digests(out)[: len(committed)] == committed
+    assert digests(out)[:4] == digests(recorded)
+    assert not (out / "staging").exists()
 
 
 @pytest.mark.slow
@@ -203,24 +215,17 @@ def test_sigkill_loses_no_finished_episode_and_leaves_no_process(
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
     staged = {path.name for path in (out / "staging").glob("episode_*")}
-    before = {name: (out / "staging" / name).stat().st_mtime_ns for name in staged}
     assert len(staged) >= 3
 
     total = max(int(name[8:16]) for name in staged) + 1
-    with EpisodeStore(out.parent, out.name).lock():
-        assert {name: (out / "staging" / name).stat().st_mtime_ns for name in staged} == before
     assert record(out, f"episodes={total}") == 0
-    assert len(digests(out)) == total
     assert digests(out)[:4] == digests(recorded)[:total]
-    recorded_now = (
-        json.loads((out / "history.jsonl").read_text())["frames"] if total > len(staged) else 0
-    )
-    assert recorded_now <= 7 * (total - len(staged))
+    assert len(digests(out)) == total
+    again = sum(session["frames"] for session in RunDirectory(out).history())
+    assert again <= 7 * (total - len(staged))
 
 
 def test_two_recordings_of_one_folder_do_not_mix(recorded: Path) -> None:
-    from envs.recording import run
-
     store = EpisodeStore.open(recorded.parent, recorded.name)
     with store.lock(), pytest.raises(DatasetError, match="another process is writing"):
         run(composed("record", [*ARGUMENTS[1:], f"out={recorded}", "episodes=5"]))

@@ -2,11 +2,20 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from envs.workforce import PendingSignal, deferred_signals, work_through
 from multimodal.errors import DatasetError, WorldModelError
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_arrives() -> Iterator[None]:
+    """Shells start background commands, such as a whole test run, deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def double(item: int) -> int:
@@ -80,6 +89,13 @@ def test_a_second_signal_does_not_wait() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupt(2, reached)
     assert reached == [0]
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with deferred_signals() as pending:
+        signal.raise_signal(signal.SIGINT)
+        assert not pending
 
 
 def test_no_task_begins_after_a_signal() -> None:

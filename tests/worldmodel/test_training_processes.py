@@ -1,18 +1,13 @@
 """Several processes train what one process trains."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-SCRIPT = Path(__file__).with_name("toy_training.py")
-_spec = importlib.util.spec_from_file_location("toy_training", SCRIPT)
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
+from tests.worldmodel import toy_training as toy
 
 # The mean over two half batches and the mean over the whole batch round differently in float32.
 TOLERANCE = 1e-5
@@ -51,6 +46,7 @@ def test_two_gloo_processes_train_as_one_with_the_same_global_batch(tmp_path, on
     assert torch.allclose(
         torch.tensor(losses(tmp_path)), torch.tensor(losses(one_process)), atol=TOLERANCE
     )
+    assert digests[0]["sharded"] == 0
     assert digests[0] == digests[1]
 
 
@@ -63,7 +59,9 @@ def test_sharded_by_fsdp_two_processes_train_as_one_and_one_goes_on(
         environment.setenv("ACCELERATE_USE_FSDP", "true")
         environment.setenv("FSDP_VERSION", "2")
         environment.setenv("FSDP_RESHARD_AFTER_FORWARD", "true")
-        torchrun(tmp_path)
+        digests = torchrun(tmp_path)
+    assert digests[0]["sharded"] > 0
+    assert digests[0] == digests[1]
     assert torch.allclose(
         torch.tensor(losses(tmp_path)), torch.tensor(losses(one_process)), atol=TOLERANCE
     )

@@ -1,6 +1,5 @@
 """Killed at any moment, a run goes on to the same parameters and losses as if it never stopped."""
 
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -8,20 +7,14 @@ import random
 import resource
 import signal
 import time
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from multimodal.errors import CheckpointError, DiskFullError
+from tests.worldmodel import toy_training as toy
 from worldmodel.checkpoint import newest_complete, verify
-
-_spec = importlib.util.spec_from_file_location(
-    "toy_training", Path(__file__).with_name("toy_training.py")
-)
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 # A fork starts with transformers imported already.
 _fork = multiprocessing.get_context("fork")
@@ -34,7 +27,7 @@ def start(target, *arguments, **keywords):
     return process
 
 
-def finish(process, seconds=60):
+def finish(process, seconds=300):
     process.join(seconds)
     assert process.exitcode is not None, "the run hangs"
     return process.exitcode

@@ -80,8 +80,8 @@ def train_and_digest(run: Path) -> dict[str, float]:
     """Train without noise, so that the number of processes is the only difference."""
     objective = Regression(noise=0.0, dropout=0.0)
     train(run, objective, steps=20, accumulate=2)
-    state = objective.state_dict().values()
-    whole = (value.full_tensor() if hasattr(value, "full_tensor") else value for value in state)
-    return dict(
-        zip(objective.state_dict(), (float(value.double().sum()) for value in whole), strict=True)
-    )
+    state = list(objective.state_dict().values())
+    sharded = [value for value in state if hasattr(value, "full_tensor")]
+    whole = [value.full_tensor() if hasattr(value, "full_tensor") else value for value in state]
+    sums = [float(value.double().sum()) for value in whole]
+    return {**dict(zip(objective.state_dict(), sums, strict=True)), "sharded": len(sharded)}

@@ -35,12 +35,13 @@ def truncate_history(run: RunDirectory, step: int) -> None:
 
 
 def set_aside(run: RunDirectory) -> None:
-    """Move an earlier run's checkpoints and history aside, so that nothing of it is lost or mixed.
+    """Move an earlier run's results aside, so that nothing of it is lost or mixed in.
 
     Args:
         run: the run's folder.
     """
-    stale = [path for path in (run.checkpoints, run.path / HISTORY) if path.exists()]
+    names = (run.checkpoints.name, HISTORY, "model")
+    stale = [run.path / name for name in names if (run.path / name).exists()]
     if not stale:
         return
     number = 1
@@ -49,7 +50,7 @@ def set_aside(run: RunDirectory) -> None:
     aside.mkdir()
     for path in stale:
         path.rename(aside / path.name)
-    _log.warning("starting from nothing; the earlier run's checkpoints are now in %s", aside)
+    _log.warning("starting from nothing; the earlier run is now in %s", aside)
 
 
 def write_curves(run: RunDirectory) -> Path | None:
@@ -96,13 +97,16 @@ def _loss_first(name: str) -> tuple[bool, str]:
     return (name != "loss", name)
 
 
-def open_wandb(run: RunDirectory, mode: WandbMode, config: Mapping[str, Any]) -> Any:
+def open_wandb(
+    run: RunDirectory, mode: WandbMode, config: Mapping[str, Any], project: str = "worldmodel"
+) -> Any:
     """Open a wandb run in the run's folder; a resumed run keeps its id.
 
     Args:
         run: the run's folder.
         mode: `disabled` does not even import wandb, `offline` writes files only, `online` uploads.
         config: the run's settings.
+        project: name of the project in wandb.
 
     Returns:
         The wandb run, or None when disabled.
@@ -115,7 +119,7 @@ def open_wandb(run: RunDirectory, mode: WandbMode, config: Mapping[str, Any]) ->
     if not identity.exists():
         atomic_write_bytes(identity, secrets.token_hex(4).encode())
     return wandb.init(
-        project="worldmodel",
+        project=project,
         name=run.path.name,
         dir=str(run.path),
         mode=mode,

@@ -17,6 +17,7 @@ from worldmodel.durable import remove_leftovers
 from worldmodel.runs import RunDirectory
 from worldmodel.training.history import WandbMode, open_wandb, set_aside, truncate_history
 from worldmodel.training.interrupt import Interrupt
+from worldmodel.training.processes import is_first, process_count
 from worldmodel.training.progress import TrainingProgress
 from worldmodel.training.settings import TrainResult, TrainSettings
 from worldmodel.training.state import Progress, load_model, read_progress, read_state
@@ -36,6 +37,7 @@ def train_objective(
     resume: str = "auto",
     wandb_mode: WandbMode = "offline",
     collate: Collate | None = None,
+    wandb_project: str = "worldmodel",
 ) -> TrainResult:
     """Train an objective to `settings.steps`, going on from a checkpoint where there is one.
 
@@ -56,6 +58,7 @@ def train_objective(
             moves an earlier run aside, a path goes on from that checkpoint.
         wandb_mode: `disabled`, `offline` or `online`.
         collate: makes a batch of a list of samples; torch's default otherwise.
+        wandb_project: name of the project in wandb.
 
     Returns:
         Steps, seconds, last losses and the last checkpoint. The objective holds the final weights.
@@ -68,7 +71,7 @@ def train_objective(
         TrainingDivergedError: the loss is not finite.
     """
     run = run if isinstance(run, RunDirectory) else RunDirectory(run)
-    first = int(os.environ.get("RANK", "0")) == 0
+    first = is_first()
     checkpoint = _checkpoint_to_resume(run, resume, first)
     start = Progress(0, 0.0, "") if checkpoint is None else read_progress(checkpoint)
     if checkpoint is not None and start.step >= settings.steps:
@@ -78,7 +81,9 @@ def train_objective(
     if first:
         truncate_history(run, start.step)
         _log.info("training on %s", compute.reason)
-    wandb = open_wandb(run, wandb_mode, settings.model_dump()) if first else None
+    wandb = None
+    if first:
+        wandb = open_wandb(run, wandb_mode, settings.model_dump(), wandb_project)
     try:
         with (
             Interrupt() as interrupt,
@@ -144,7 +149,7 @@ def _choose(settings: TrainSettings, start: Progress) -> Compute:
             f"compute={wanted} names one of several GPUs: choose it with "
             f"CUDA_VISIBLE_DEVICES={compute.device.index} and compute=cuda"
         )
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    several = process_count() > 1
     if several and wanted in ("auto", "cpu") and compute.device.type == "cpu":
         # Each process measures for itself, and all have to use the same format.
         return choose_compute("cpu/float32")
@@ -154,7 +159,7 @@ def _choose(settings: TrainSettings, start: Progress) -> Compute:
 def _arguments(settings: TrainSettings, compute: Compute, run: RunDirectory) -> TrainingArguments:
     """The arguments of transformers, with its own logging, evaluation and saving turned off."""
     cpu = compute.device.type == "cpu"
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = process_count()
     if not cpu:
         torch.set_float32_matmul_precision("high")
     arguments = TrainingArguments(
@@ -216,5 +221,5 @@ def _finished(run: RunDirectory, checkpoint: Path, start: Progress) -> TrainResu
         history=run.path / "history.jsonl",
         device="",
         precision=start.precision,
-        processes=int(os.environ.get("WORLD_SIZE", "1")),
+        processes=process_count(),
     )

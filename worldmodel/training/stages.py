@@ -1,0 +1,220 @@
+"""What each stage of `worldmodel train` trains, on what, and from which earlier results."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from minari.serialization import deserialize_space
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.utils.data import Dataset
+
+from multimodal.clips import ClipDataset
+from multimodal.flat import FlatEpisodes
+from multimodal.store import EpisodeStore
+from multimodal.tokenizer import STRIDE, VideoTokenizer
+from worldmodel.checkpoint import verify
+from worldmodel.device import choose_compute
+from worldmodel.dynamics import Dynamics
+from worldmodel.latents import LatentClips, cached_latents
+from worldmodel.objectives.dynamics import DynamicsObjective
+from worldmodel.objectives.tokenizer import TokenizerObjective
+from worldmodel.recipe import Recipe
+from worldmodel.training.processes import first_process_first
+
+__all__ = ["STAGES", "Source", "Work", "probe_module"]
+
+# Random clips are drawn with their number as the seed; so many differ before they come again.
+_DRAWS = 2**20
+_VALIDATION_CLIPS = 64
+_TOKENIZER_FRAMES = 1
+# Where the probe of a world is trained; named, not imported, as those folders lie above this one.
+_PROBES = {"worldmodel/Push-v0": "envs.gap.probe_stage"}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage trains.
+
+    Attributes:
+        build: makes the objective, the same each time.
+        train: the training set.
+        validation: the fixed validation set; None where the dataset holds nothing out.
+    """
+
+    build: Callable[[], nn.Module]
+    train: Dataset[Any]
+    validation: Dataset[Any] | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The configuration, the dataset and the results of earlier stages, opened when asked for.
+
+    Attributes:
+        cfg: of the verb `train`.
+        results: the folder with a sub-folder for each stage that is done.
+    """
+
+    cfg: DictConfig
+    results: Path
+
+    @cached_property
+    def store(self) -> EpisodeStore:
+        """The recorded dataset.
+
+        Raises:
+            DatasetError: it is missing, incomplete or damaged.
+        """
+        path = Path(self.cfg.data)
+        return EpisodeStore.open(path.parent, path.name)
+
+    @cached_property
+    def flat(self) -> FlatEpisodes:
+        """All frames of the dataset in mapped memory."""
+        return FlatEpisodes.open(self.store)
+
+    @cached_property
+    def world(self) -> dict[str, Any]:
+        """Id, size and options of the recorded world; empty for imported video."""
+        recording = self.store.metadata.get("recording", {})
+        options = recording.get("options", {})
+        return {**recording, "options": json.loads(options) if options else {}}
+
+    @cached_property
+    def action_bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lower and upper bound of each action; those seen where the dataset states none."""
+        space = deserialize_space(self.store.metadata["action_space"])
+        assert isinstance(space, Box)
+        low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+        if np.isfinite(low).all() and np.isfinite(high).all():
+            return low, high
+        actions = np.asarray(self.flat.actions)
+        seen_low, seen_high = actions.min(0), actions.max(0)
+        return seen_low, np.maximum(seen_high, seen_low + 1e-3)
+
+    @cached_property
+    def holds_out(self) -> bool:
+        """Whether the dataset has episodes for validation."""
+        held = len(self.flat.episodes("validation")) > 0
+        if not held:
+            _log.warning("%s has no validation episodes: record more of them", self.cfg.data)
+        return held
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How the dynamics is trained."""
+        return Recipe(**_plain(self.cfg.recipe))
+
+    def model(self, stage: str) -> Path:
+        """The folder of the model that an earlier stage wrote, verified.
+
+        Raises:
+            CheckpointError: the stage is not done, or its model is torn or altered.
+        """
+        folder = self.results / stage / "model"
+        verify(folder, stage)
+        return folder
+
+    def tokenizer(self) -> VideoTokenizer:
+        """The trained tokeniser."""
+        model = VideoTokenizer.from_pretrained(self.model("tokenizer"), use_safetensors=True)
+        assert isinstance(model, VideoTokenizer)
+        return model.eval().requires_grad_(False)
+
+    def inputs(self, stage: str) -> dict[str, Any]:
+        """All that decides what a stage is trained to be, apart from the trainer's settings.
+
+        A stage whose inputs changed is trained anew; one whose settings changed goes on.
+        """
+        size = _plain(self.cfg.size)
+        inputs = {"dataset": self.flat.key, "seed": self.cfg.seed, "architecture": size[stage]}
+        if stage == "dynamics":
+            inputs["recipe"] = self.recipe.model_dump(mode="json")
+            inputs["tokenizer"] = verify(self.model("tokenizer"))["files"]
+        plain: dict[str, Any] = json.loads(json.dumps(inputs))
+        return plain
+
+
+def tokenizer_work(source: Source) -> Work:
+    """Frames that come back through the latents."""
+    architecture = _plain(source.cfg.size.tokenizer)
+
+    def clips(split: str, seed: int, samples: int) -> ClipDataset:
+        return ClipDataset(source.flat, split, _TOKENIZER_FRAMES, seed, samples)
+
+    return Work(
+        lambda: TokenizerObjective(VideoTokenizer(**architecture)),
+        clips("train", source.cfg.seed, _DRAWS),
+        clips("validation", 0, _VALIDATION_CLIPS) if source.holds_out else None,
+    )
+
+
+def dynamics_work(source: Source) -> Work:
+    """The next latents from the last ones and an action, on a dataset that is encoded once."""
+    tokenizer, flat, recipe = source.tokenizer(), source.flat, source.recipe
+    low, high = source.action_bounds
+    tokenizer.to(choose_compute().device)
+    with first_process_first():
+        latents = cached_latents(tokenizer, flat, Path(source.cfg.data) / "latents")
+    height_px, width_px = flat.frames.shape[1:3]
+    architecture = _plain(source.cfg.size.dynamics)
+    shape = {
+        "action_dim": flat.actions.shape[1],
+        "goal_dim": flat.goals.shape[1],
+        "rows": height_px // STRIDE,
+        "columns": width_px // STRIDE,
+        "channels": latents.shape[-1],
+    }
+
+    def clips(split: str, seed: int, samples: int) -> LatentClips:
+        return LatentClips(flat, latents, split, recipe.clip_frames, seed, samples, low, high)
+
+    return Work(
+        lambda: DynamicsObjective(Dynamics(**shape, **architecture), recipe),
+        clips("train", source.cfg.seed, _DRAWS),
+        clips("validation", 0, _VALIDATION_CLIPS) if source.holds_out else None,
+    )
+
+
+def probe_module(source: Source) -> Any | None:
+    """The module that trains the recorded world's state probe; None where it has none."""
+    name = _PROBES.get(source.world.get("world", ""))
+    return import_module(name) if name else None
+
+
+def probe_work(source: Source) -> Work:
+    """Positions of the objects read off real frames, to measure a model's rollouts with."""
+    module = probe_module(source)
+    assert module is not None
+    size_px = source.flat.frames.shape[1]
+    budget = source.cfg.size.budget.probe
+    width = source.cfg.size.probe.width
+    train, validation = module.probe_datasets(
+        source.store, size_px=size_px, rendered=budget.rendered, validation=budget.validation
+    )
+    return Work(lambda: module.probe_objective(width, size_px), train, validation)
+
+
+STAGES: Mapping[str, Callable[[Source], Work]] = {
+    "tokenizer": tokenizer_work,
+    "dynamics": dynamics_work,
+    "probe": probe_work,
+}
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return dict(values)
