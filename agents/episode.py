@@ -43,7 +43,7 @@ def run_episode(
     frame, info = env.reset(seed=seed)
     total, success = 0.0, bool(info.get("success", False))
     for step in range(max_steps):
-        privileged = {name: info[name] for name in ("state", "success") if name in info}
+        privileged: dict[str, Any] = {k: info[k] for k in ("state", "success") if k in info}
         decision = agent.act(Observation(frame, str(info.get("instruction", "")), step, privileged))
         if not isinstance(decision, Act):
             return EpisodeResult(success, total, step, decision)

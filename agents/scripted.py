@@ -1,4 +1,4 @@
-"""Baselines that every learned agent is compared with: uniform noise and a script that knows all."""
+"""Baselines for every learned agent: uniform noise, and a script that knows everything."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class ScriptedPusher:
     def act(self, observation: Observation) -> Decision:
         """One step behind the object and through it."""
         if "state" not in observation.privileged:
-            return Refuse("A scripted agent needs the simulator's state; run it in worldmodel/Push-v0.")
+            return Refuse(
+                "A scripted agent needs the simulator's state; run it in worldmodel/Push-v0."
+            )
         if observation.privileged["success"]:
             return Stop("The object is where it should be.")
         goal, state = self._world.goal, observation.privileged["state"]

@@ -61,9 +61,7 @@ _SHAPE_GEOMS: Final[dict[str, tuple[str, ...]]] = {
 def _triangle_vertices() -> str:
     """An equilateral prism of circumradius 38 mm around its centroid."""
     corners = ((0.0, 0.038), (-0.0329, -0.019), (0.0329, -0.019))
-    return " ".join(
-        f"{x} {y} {z}" for z in (-_HALF_HEIGHT_M, _HALF_HEIGHT_M) for x, y in corners
-    )
+    return " ".join(f"{x} {y} {z}" for z in (-_HALF_HEIGHT_M, _HALF_HEIGHT_M) for x, y in corners)
 
 
 def _slot(index: int) -> str:
@@ -84,8 +82,7 @@ def _wall(name: str, x_m: float, y_m: float) -> str:
     half = TABLE_HALF_M + 0.02
     size = f"0.01 {half} 0.02" if x_m else f"{half} 0.01 0.02"
     return (
-        f'<geom name="wall_{name}" class="wall" type="box" '
-        f'pos="{x_m} {y_m} 0.02" size="{size}"/>'
+        f'<geom name="wall_{name}" class="wall" type="box" pos="{x_m} {y_m} 0.02" size="{size}"/>'
     )
 
 

@@ -1,6 +1,6 @@
 """Every error the project raises on purpose: what was wrong, what was expected, what to do.
 
-Each class also derives from the built-in a caller would expect, so `except ValueError` keeps working.
+Each class also derives from the built-in that a caller would expect to catch.
 """
 
 __all__ = [

@@ -1,9 +1,9 @@
 """The video tokeniser: frames to a small grid of continuous latents and back.
 
 Every 8×8 patch is encoded by itself, so latents change only where pixels change; the decoder
-looks across patches. And every frame is encoded by itself. That is the strictest form of causality: a still is a clip of
-one frame, a clip may start anywhere, and a rollout's memory does not grow with its length.
-What happens over time is the dynamics' business.
+looks across patches. And every frame is encoded by itself. That is the strictest form of
+causality: a still is a clip of one frame, a clip may start anywhere, and a rollout's memory does
+not grow with its length. What happens over time is the dynamics' business.
 """
 
 from __future__ import annotations
@@ -184,14 +184,11 @@ class VideoTokenizer(ModelMixin, ConfigMixin):
         Returns:
             frames: float (B, T, H, W, 3) in [0, 1].
         """
-        batch, steps, tokens, _ = latents.shape
+        tokens = latents.shape[2]
         rows = height_px // STRIDE if height_px else int(tokens**0.5)
         if rows * (tokens // rows) != tokens:
             raise FrameError(f"{tokens} tokens do not fill {rows} rows; pass height_px.")
-        grid = latents.flatten(0, 1).transpose(1, 2).unflatten(2, (rows, -1))
-        grid = grid.contiguous(memory_format=torch.channels_last)
-        pixels = (self.decoder(grid) + 1) / 2
-        return pixels.clamp(0, 1).permute(0, 2, 3, 1).unflatten(0, (batch, steps))
+        return self._pixels(latents, rows).clamp(0, 1)
 
     def quantize(self, latents: Tensor) -> Tensor:
         """Latents (B, T, N, C) to integer codes int64 (B, T, N, groups)."""
@@ -201,18 +198,19 @@ class VideoTokenizer(ModelMixin, ConfigMixin):
         """Integer codes (B, T, N, groups) to latents (B, T, N, C) that `decode` accepts."""
         return fsq.dequantize(ids, self.config.fsq_levels, self.config.latent_channels)
 
-    def reconstruct(self, frames: Tensor) -> Tensor:
-        """Encode, disturb as in training, decode without clamping: float (B, T, H, W, 3).
+    def decode_disturbed(self, latents: Tensor, height_px: int) -> Tensor:
+        """Decode latents (B, T, N, C) disturbed as in training: float (B, T, H, W, 3), unclamped.
 
         One sample in eight passes through the discrete exit, the others get Gaussian noise.
         """
-        latents = self.encode(frames)
         rounded = fsq.quantize_through(latents, self.config.fsq_levels)
         noisy = latents + self.config.noise * torch.randn_like(latents)
         discrete = torch.rand(latents.shape[0], 1, 1, 1, device=latents.device) < 0.125
-        chosen = torch.where(discrete, rounded, noisy)
-        rows = frames.shape[2] // STRIDE
-        grid = chosen.flatten(0, 1).transpose(1, 2).unflatten(2, (rows, -1))
+        return self._pixels(torch.where(discrete, rounded, noisy), height_px // STRIDE)
+
+    def _pixels(self, latents: Tensor, rows: int) -> Tensor:
+        """The decoder's output for latents (B, T, N, C): (B, T, H, W, 3), not clamped."""
+        grid = latents.flatten(0, 1).transpose(1, 2).unflatten(2, (rows, -1))
         grid = grid.contiguous(memory_format=torch.channels_last)
         pixels = (self.decoder(grid) + 1) / 2
-        return pixels.permute(0, 2, 3, 1).unflatten(0, frames.shape[:2])
+        return pixels.permute(0, 2, 3, 1).unflatten(0, latents.shape[:2])

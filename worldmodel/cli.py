@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import NamedTuple, cast
 
@@ -110,21 +110,31 @@ def _dispatch(words: Sequence[str]) -> int:
 def _run(name: str, cfg: DictConfig) -> int:
     """Import the verb's module and call it, on the device and dtype that was chosen."""
     verb = VERBS[name]
-    if verb.models:
-        _announce_compute(cfg)
-    module = importlib.import_module(verb.module)
-    run = cast(Callable[[DictConfig], int], module.run)
-    return run(cfg)
+    with _compute_chosen(cfg) if verb.models else nullcontext():
+        module = importlib.import_module(verb.module)
+        run = cast(Callable[[DictConfig], int], module.run)
+        return run(cfg)
 
 
-def _announce_compute(cfg: DictConfig) -> None:
+@contextmanager
+def _compute_chosen(cfg: DictConfig) -> Iterator[None]:
+    """Choose device and dtype, say why, and let the choice hold until the verb ends."""
     from worldmodel.device import ENVIRONMENT_VARIABLE, choose_compute
 
-    preferred = str(OmegaConf.select(cfg, "compute") or "auto")
-    if preferred != "auto":
-        # Through the environment the choice reaches every later call and every worker process.
-        os.environ[ENVIRONMENT_VARIABLE] = preferred
-    Console().print(Text(choose_compute().reason, style="dim"))
+    asked = str(OmegaConf.select(cfg, "compute") or "auto")
+    preferred = os.environ.get(ENVIRONMENT_VARIABLE, "auto") if asked == "auto" else asked
+    reason = choose_compute(preferred or "auto").reason
+    Console().print(Text(reason, style="dim"))
+    before = os.environ.get(ENVIRONMENT_VARIABLE)
+    # Through the environment the choice reaches every later call and every worker process.
+    os.environ[ENVIRONMENT_VARIABLE] = preferred
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ENVIRONMENT_VARIABLE]
+        else:
+            os.environ[ENVIRONMENT_VARIABLE] = before
 
 
 @contextmanager

@@ -136,7 +136,7 @@ class Dynamics(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         # A still start: about one token in ten changes.
-        nn.init.constant_(self.gate_out.bias, -2.0)
+        nn.init.constant_(self.gate_out.get_parameter("bias"), -2.0)
 
     @property
     def tokens(self) -> int:

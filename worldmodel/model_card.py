@@ -62,7 +62,10 @@ def _score_table(rows: Sequence[tuple[str, str, str]], figures: dict[str, float]
 
 
 def _stage_table(training: dict[str, Any]) -> list[str]:
-    lines = ["| stage | parameters | steps | batch | minutes | device |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| stage | parameters | steps | batch | minutes | device |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, stage in training["stages"].items():
         lines.append(
             f"| {name} | {stage['trainable_parameters']:,} | {stage['steps']:,} | "

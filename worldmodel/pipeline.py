@@ -1,16 +1,16 @@
 """The learned simulator as a diffusers pipeline: reset it, step it, fork it, save it."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, FlowMapEulerDiscreteScheduler
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, logging
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,6 +25,18 @@ __all__ = ["RolloutOutput", "StepOutput", "WorldModelPipeline"]
 
 KIND = "world-model"
 Array = Tensor | NDArray[Any]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep diffusers' progress bars, meant for downloads of minutes, off the terminal."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @dataclass
@@ -107,6 +119,8 @@ class WorldModelPipeline(DiffusionPipeline):
         self._high = torch.tensor(self.config.action_high)
         for model in (tokenizer, dynamics):
             model.eval().requires_grad_(False)
+        # Loading weights undoes the layout that the constructor chose, and so speed and last bits.
+        tokenizer.to(memory_format=torch.channels_last)
 
     # What it is -------------------------------------------------------------------------------
 
@@ -145,7 +159,7 @@ class WorldModelPipeline(DiffusionPipeline):
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
-    ) -> WorldModelPipeline:
+    ) -> Self:
         """Load a shipped checkpoint by name ("push") or any checkpoint by folder.
 
         Every file is compared with the manifest's SHA-256 first; nothing is unpickled, no code is
@@ -158,14 +172,17 @@ class WorldModelPipeline(DiffusionPipeline):
         verify(folder, KIND)
         kwargs = {"local_files_only": True, "use_safetensors": True} | kwargs
         try:
-            loaded = super().from_pretrained(str(folder), **kwargs)
+            with _quiet():
+                loaded = super().from_pretrained(str(folder), **kwargs)
         except (OSError, ValueError, TypeError, RuntimeError, AttributeError) as error:
             raise CheckpointError(
                 f"{folder} is whole but could not be loaded: {error}. "
                 "It was written by another version; train or download it again."
             ) from error
         if not isinstance(loaded, cls):
-            raise CheckpointError(f"{folder} holds a {type(loaded).__name__}, not a {cls.__name__}.")
+            raise CheckpointError(
+                f"{folder} holds a {type(loaded).__name__}; expected {cls.__name__}."
+            )
         return loaded
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:

@@ -67,12 +67,13 @@ class RolloutState:
             raise StateError(f"The saved rollout lacks {', '.join(missing)}; save it again.")
         sizes = {len(arrays[name]) for name in wanted}
         if len(sizes) != 1:
-            raise StateError(f"The saved rollout's tensors have {sorted(sizes)} lanes; expected one.")
+            raise StateError(f"The saved tensors have {sorted(sizes)} lanes; expected one number.")
         kept = tuple(
             FrameMemory(arrays[f"keys_{index}"], arrays[f"values_{index}"])
             for index in range(layers)
         )
-        memory = Memory(*(arrays[name] for name in _MEMORY), layers=kept)
+        latents, change, places, filled = (arrays[name] for name in _MEMORY)
+        memory = Memory(latents, change, places, filled, kept)
         return cls(memory, *(arrays[name] for name in _LANES))
 
     def fork(self) -> RolloutState:

@@ -94,7 +94,8 @@ def learned_frames(
     """
     episodes, steps = actions.shape[:2]
     frames = np.empty((episodes, steps, *truth.past.shape[-3:]), np.uint8)
-    goals = truth.goals if pipeline.goal_dim else None
+    # A world without goals, or with another kind of them, has none that this model understands.
+    goals = truth.goals if truth.goals.shape[-1] == pipeline.goal_dim else None
     for first in range(0, episodes, batch):
         lanes = slice(first, min(first + batch, episodes))
         state: Any = pipeline.reset(

@@ -251,17 +251,31 @@ def test_a_forked_child_dies_of_sigterm_without_running_the_verb_s_clean_up(verb
     assert codes == [-signal.SIGTERM]
 
 
-def test_the_choice_of_compute_reaches_later_calls_and_worker_processes(monkeypatch, capsys):
+def test_the_choice_of_compute_holds_for_the_verb_and_its_workers_and_no_longer(
+    monkeypatch, capsys
+):
     from worldmodel.device import choose_compute
 
-    monkeypatch.setenv("WORLDMODEL_COMPUTE", "")
+    seen = []
+
+    def body(cfg):
+        ask = "from worldmodel.device import choose_compute; print(choose_compute().dtype)"
+        worker = subprocess.run(
+            [sys.executable, "-c", ask], capture_output=True, text=True, check=True
+        )
+        seen.extend([str(choose_compute().dtype), worker.stdout.strip()])
+        return 0
+
+    monkeypatch.delenv("WORLDMODEL_COMPUTE", raising=False)
     module = types.ModuleType("verb_of_a_test")
-    module.run = lambda cfg: 0
+    module.run = body
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(VERBS, "bench", cli.Verb(module.__name__, "a test"))
     assert main(["bench", "compute=cpu/bfloat16"]) == 0
-    assert str(choose_compute().dtype) == "torch.bfloat16"
+    assert seen == ["torch.bfloat16", "torch.bfloat16"]
     assert "cpu in bfloat16" in capsys.readouterr().out
+    assert main(["bench", "compute=abacus"]) == 2
+    assert "WORLDMODEL_COMPUTE" not in os.environ
 
 
 def test_help_answers_without_importing_torch_or_mujoco():

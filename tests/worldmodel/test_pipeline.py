@@ -151,9 +151,7 @@ def test_malformed_first_frames_are_refused(
         np.array([[1.5, 0]], np.float32),
     ],
 )
-def test_malformed_actions_are_refused(
-    tiny_pipeline: WorldModelPipeline, bad: np.ndarray
-) -> None:
+def test_malformed_actions_are_refused(tiny_pipeline: WorldModelPipeline, bad: np.ndarray) -> None:
     with pytest.raises(ActionError):
         tiny_pipeline.step(tiny_pipeline.reset(frames(1)), bad)
 

@@ -94,9 +94,10 @@ class DynamicsObjective(nn.Module):
             prediction, loss = self._step(memory, actions[:, step], true, before, label)
             changed = (true - before).square().mean(-1).sqrt() > CHANGE
             frame_loss = frame_loss + loss / steps
-            gate_loss = gate_loss + F.binary_cross_entropy_with_logits(
-                prediction.gate, changed.float()
-            ) / steps
+            gate_loss = (
+                gate_loss
+                + F.binary_cross_entropy_with_logits(prediction.gate, changed.float()) / steps
+            )
             error = error + (prediction.latents.detach() - true).square().mean()
             frozen = frozen + (latents[:, 0] - true).square().mean()
             fed = prediction.latents

@@ -29,12 +29,25 @@ class TokenizerObjective(nn.Module):
     Args:
         tokenizer: the model to train.
         object_weight: weight of a pixel that stands out or moves, against 1 elsewhere.
+        encoder_steps: steps after which only the decoder goes on learning, which does not move
+            the latents that a dynamics model may already be learning from; 0 never stops.
     """
 
-    def __init__(self, tokenizer: VideoTokenizer, object_weight: float = 4.0) -> None:
+    steps_done: Tensor
+
+    def __init__(
+        self, tokenizer: VideoTokenizer, object_weight: float = 4.0, encoder_steps: int = 0
+    ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
         self.object_weight = object_weight
+        self.encoder_steps = encoder_steps
+        # Part of the state, so that a resumed run knows whether the encoder is still learning.
+        self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
+
+    def after_step(self, step: int) -> None:
+        """Count the step; `step` counts from 1."""
+        self.steps_done.fill_(step)
 
     def _weight(self, pixels_BTHWC: Tensor) -> Tensor:
         median = pixels_BTHWC.flatten(1, 3).median(1).values[:, None, None, None]
@@ -56,7 +69,10 @@ class TokenizerObjective(nn.Module):
             loss and psnr (dB), scalars.
         """
         pixels = frames.float() / 255
-        made = self.tokenizer.reconstruct(frames)
+        settled = 0 < self.encoder_steps <= int(self.steps_done)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not settled):
+            latents = self.tokenizer.encode(frames)
+        made = self.tokenizer.decode_disturbed(latents, frames.shape[2])
         weight = self._weight(pixels)
         error = made - pixels
         squared = (error.square() * weight).mean()

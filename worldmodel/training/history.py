@@ -77,11 +77,13 @@ def write_curves(run: RunDirectory) -> Path | None:
     FigureCanvasAgg(figure)
     for place, name in enumerate(sorted(figures, key=_loss_first), start=1):
         axes = figure.add_subplot(lines, columns, place)
+        drawn: list[float] = []
         for key, label in ((name, "training"), (f"validation_{name}", "validation")):
             points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), label=label, linewidth=1)
-        if name.endswith("loss") and all(row.get(name, 1) > 0 for row in rows if row.get(name)):
+                drawn += [value for _, value in points]
+        if name.endswith("loss") and drawn and min(drawn) > 0:
             axes.set_yscale("log")
         axes.set_title(name)
         axes.set_xlabel("step")

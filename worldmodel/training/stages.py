@@ -151,12 +151,13 @@ class Source:
 def tokenizer_work(source: Source) -> Work:
     """Frames that come back through the latents."""
     architecture = _plain(source.cfg.size.tokenizer)
+    encoder_steps = int(source.cfg.size.budget.tokenizer.encoder_steps)
 
     def clips(split: str, seed: int, samples: int) -> ClipDataset:
         return ClipDataset(source.flat, split, _TOKENIZER_FRAMES, seed, samples)
 
     return Work(
-        lambda: TokenizerObjective(VideoTokenizer(**architecture)),
+        lambda: TokenizerObjective(VideoTokenizer(**architecture), encoder_steps=encoder_steps),
         clips("train", source.cfg.seed, _DRAWS),
         clips("validation", 0, _VALIDATION_CLIPS) if source.holds_out else None,
     )
