@@ -19,7 +19,7 @@ from multimodal.tokenizer import VideoTokenizer, frames_tensor, to_uint8
 from worldmodel.checkpoint import resolve, verify, write_manifest
 from worldmodel.dynamics import Dynamics
 from worldmodel.rollout_state import RolloutState
-from worldmodel.sampler import Source, next_frame
+from worldmodel.sampler import next_frame
 
 __all__ = ["RolloutOutput", "StepOutput", "WorldModelPipeline"]
 
@@ -83,10 +83,10 @@ class WorldModelPipeline(DiffusionPipeline):
         world: id of the MuJoCo world it was learned from, "" if none.
         world_options: keyword arguments of that world.
         size_px: side of a frame.
-        action_low: lower bound of each action (A,).
-        action_high: upper bound of each action (A,).
+        action_low: lower bound of each action (A,), -1 when not given.
+        action_high: upper bound of each action (A,), 1 when not given.
         sampling_steps: evaluations for each frame.
-        source: where the flow to the next frame starts.
+        source: where the flow to the next frame starts, "last" (frame) or "noise".
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class WorldModelPipeline(DiffusionPipeline):
         world: str = "",
         world_options: dict[str, Any] | None = None,
         size_px: int = 64,
-        action_low: tuple[float, ...] = (),
-        action_high: tuple[float, ...] = (),
+        action_low: list[float] | None = None,
+        action_high: list[float] | None = None,
         sampling_steps: int = 1,
-        source: Source = "last",
+        source: str = "last",
     ) -> None:
         super().__init__()
         self.register_modules(tokenizer=tokenizer, dynamics=dynamics, scheduler=scheduler)
@@ -109,8 +109,8 @@ class WorldModelPipeline(DiffusionPipeline):
             world=world,
             world_options=world_options or {},
             size_px=size_px,
-            action_low=list(action_low) or [-1.0] * count,
-            action_high=list(action_high) or [1.0] * count,
+            action_low=action_low or [-1.0] * count,
+            action_high=action_high or [1.0] * count,
             sampling_steps=sampling_steps,
             source=source,
         )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.console import Console
 from multimodal.errors import CheckpointError
 from worldmodel.checkpoint import MANIFEST, verify, write_manifest
 from worldmodel.device import choose_compute
-from worldmodel.durable import atomic_directory
+from worldmodel.durable import atomic_directory, remove_leftovers
 from worldmodel.dynamics import Dynamics
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.runs import RunDirectory
@@ -139,11 +140,12 @@ def export_pipeline(source: Source, folder: Path, account: dict[str, Any]) -> Pa
         world=source.world.get("world", ""),
         world_options=source.world["options"],
         size_px=source.flat.frames.shape[1],
-        action_low=tuple(low.tolist()),
-        action_high=tuple(high.tolist()),
+        action_low=low.tolist(),
+        action_high=high.tolist(),
         sampling_steps=source.recipe.sampling_steps,
         source=source.recipe.source,
     )
+    remove_leftovers(folder.parent)
     with atomic_directory(folder) as temporary:
         pipeline.save_pretrained(temporary)
         kind = str(verify(temporary)["kind"])
@@ -174,6 +176,7 @@ def _finished(
 
 def _begin(run: RunDirectory, inputs: dict[str, Any], resume: str) -> None:
     """Move an earlier run of other inputs aside and note the inputs of this one."""
+    remove_leftovers(run.path)
     path = run.path / "inputs.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     if resume == "never" or known not in (None, inputs):
@@ -207,7 +210,7 @@ def _account(result: TrainResult, settings: TrainSettings, parameters: int) -> d
         "seconds": result.seconds,
         "samples": result.steps * settings.batch_size,
         "trainable_parameters": parameters,
-        "losses": {name: value for name, value in result.losses.items() if value == value},
+        "losses": {name: value for name, value in result.losses.items() if math.isfinite(value)},
         "settings": settings.model_dump(mode="json"),
         "device": result.device or str(choose_compute(settings.compute).device),
         "precision": result.precision,
