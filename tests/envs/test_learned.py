@@ -47,7 +47,11 @@ def test_a_saved_checkpoint_is_opened_by_its_folder(pipeline, start_frames, tmp_
     )
     given = WorldModelEnv(pipeline, start_frames=start_frames)
     assert np.array_equal(saved.reset(seed=1)[0], given.reset(seed=1)[0])
-    assert _same(_play(saved, _actions(5)), _play(given, _actions(5)))
+    # Loaded weights lie elsewhere in memory, which may change the last bits of a product.
+    pairs = zip(_play(saved, _actions(5)), _play(given, _actions(5)), strict=True)
+    for (frame, reward, *_), (other_frame, other_reward, *_) in pairs:
+        assert np.abs(frame.astype(int) - other_frame.astype(int)).max() <= 1
+        assert reward == pytest.approx(other_reward, abs=1e-4)
 
 
 def test_an_unknown_checkpoint_is_refused(tmp_path):

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from tests.worldmodel import toy_training as toy
@@ -48,27 +47,3 @@ def test_two_gloo_processes_train_as_one_with_the_same_global_batch(tmp_path, on
     )
     assert digests[0]["sharded"] == 0
     assert digests[0] == digests[1]
-
-
-@pytest.mark.slow
-def test_sharded_by_fsdp_two_processes_train_as_one_and_one_goes_on(
-    tmp_path, one_process, monkeypatch
-):
-    # What `accelerate launch --use_fsdp --fsdp_version=2` tells its processes.
-    with monkeypatch.context() as environment:
-        environment.setenv("ACCELERATE_USE_FSDP", "true")
-        environment.setenv("FSDP_VERSION", "2")
-        environment.setenv("FSDP_RESHARD_AFTER_FORWARD", "true")
-        digests = torchrun(tmp_path)
-    assert digests[0]["sharded"] > 0
-    assert digests[0] == digests[1]
-    assert torch.allclose(
-        torch.tensor(losses(tmp_path)), torch.tensor(losses(one_process)), atol=TOLERANCE
-    )
-    last = "checkpoints/step-00000020"
-    ours, theirs = (load_file(run / last / "model.safetensors") for run in (tmp_path, one_process))
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert torch.allclose(tensor, theirs[name], atol=1e-4), name
-    result = toy.train(tmp_path, toy.Regression(noise=0.0, dropout=0.0), steps=24)
-    assert result.steps == 24

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from accelerate.state import AcceleratorState
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -78,6 +79,8 @@ def train(run: Path, objective: nn.Module | None = None, resume="auto", **change
 
 def train_and_digest(run: Path) -> dict[str, float]:
     """Train without noise, so that the number of processes is the only difference."""
+    # A forked process inherits what accelerate found out about its parent.
+    AcceleratorState._reset_state(reset_partial_state=True)
     objective = Regression(noise=0.0, dropout=0.0)
     train(run, objective, steps=20, accumulate=2)
     state = list(objective.state_dict().values())
