@@ -110,6 +110,7 @@ def write_model_card(
     bench: Path | None = None,
     recipes: Sequence[Path] = (),
     notes: str = "",
+    pictures: Sequence[Path] = (),
 ) -> Path:
     """Write `README.md` and `scores/` into a checkpoint's folder and renew its manifest.
 
@@ -119,6 +120,7 @@ def write_model_card(
         bench: a run of `worldmodel bench` on it.
         recipes: runs of `worldmodel gap` on models of other recipes at equal compute.
         notes: Markdown on what a reader should know beside the figures.
+        pictures: PNG files to copy into the checkpoint and show in the card.
 
     Returns:
         The card's path.
@@ -136,6 +138,9 @@ def write_model_card(
         lines += ["## Speed (`worldmodel bench`)", "", *_score_table(_BENCH_ROWS, _figures(bench))]
     if recipes:
         lines += ["## Recipes at equal compute (`worldmodel gap`)", "", *_recipe_table(recipes)]
+    for picture in pictures:
+        shutil.copyfile(picture, checkpoint / picture.name)
+        lines += [f"![{picture.stem}]({picture.name})", ""]
     scores = checkpoint / "scores"
     scores.mkdir(exist_ok=True)
     for name, run in [("gap", gap), *([("bench", bench)] if bench else [])]:
@@ -155,10 +160,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gap", type=Path, required=True)
     parser.add_argument("--bench", type=Path)
     parser.add_argument("--recipes", type=Path, nargs="*", default=[])
+    parser.add_argument("--pictures", type=Path, nargs="*", default=[])
     parser.add_argument("--notes", type=Path, help="a Markdown file put at the top")
     chosen = parser.parse_args(arguments)
     notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
-    print(write_model_card(chosen.checkpoint, chosen.gap, chosen.bench, chosen.recipes, notes))
+    card = write_model_card(
+        chosen.checkpoint, chosen.gap, chosen.bench, chosen.recipes, notes, chosen.pictures
+    )
+    print(card)
     return 0
 
 

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from worldmodel.pipeline import WorldModelPipeline
+
+# The tests share the cores with each other: how long an example takes says nothing of the code.
+settings.register_profile("shared_cores", deadline=None)
+settings.load_profile("shared_cores")
 
 
 def tiny_pipeline(seed: int = 0, **options: object) -> WorldModelPipeline:

@@ -141,7 +141,7 @@ def test_a_refused_state_leaves_the_world_as_it_was(world):
     assert np.array_equal(world.render(), before)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_no_start_is_solved_already(world, seed):
     _, info = world.reset(seed=seed)
@@ -151,7 +151,7 @@ def test_no_start_is_solved_already(world, seed):
     assert not terminated
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_a_start_is_a_proper_scene(world, seed):
     _, info = world.reset(seed=seed)

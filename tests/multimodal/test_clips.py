@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
@@ -173,6 +173,7 @@ def test_an_index_beyond_the_end_is_refused(store: EpisodeStore) -> None:
         ClipDataset(store, "train", frames=4, seed=0, samples=5)[5]
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=8),
     length=st.integers(1, 30),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from multimodal.episode import Episode
 from multimodal.errors import ActionError, DatasetError, FrameError
@@ -79,6 +79,7 @@ def test_parts_that_do_not_fit_are_refused_by_name(name: str, value: Any, hint: 
         make_episode(**{name: value})
 
 
+@settings(deadline=None)
 @given(episodes())
 def test_the_digest_of_equal_content_is_equal(episode: Episode) -> None:
     copy = Episode(**{name: getattr(episode, name) for name in episode.__dataclass_fields__})

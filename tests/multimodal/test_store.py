@@ -46,7 +46,9 @@ def file_size_limit(size_bytes: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(episode=episodes())
 def test_an_episode_comes_back_to_the_bit(tmp_path: Path, episode: Episode) -> None:
     shutil.rmtree(tmp_path / "any-v0", ignore_errors=True)
