@@ -191,9 +191,9 @@ def test_a_stopped_recording_keeps_what_is_finished_and_goes_on_later(
     wait_for_staged(out, 3)
     os.killpg(process.pid, number)
     assert process.wait(60) == code
-    store = EpisodeStore.open(out.parent, out.name)
-    committed = [record.digest for record in store.records]
-    total = len(committed) + len(store.staging.indices())
+    # Stopped early enough, everything is still staged.
+    committed = digests(out) if (out / "data" / "main_data.hdf5").exists() else []
+    total = len(committed) + len(list((out / "staging").glob("episode_*")))
     assert 3 <= total < 500
     assert record(out, f"episodes={total + 2}") == 0
     assert len(digests(out)) == total + 2

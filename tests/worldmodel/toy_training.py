@@ -4,17 +4,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.utils.data import Dataset
 
 from worldmodel.training import TrainResult, TrainSettings, train_objective
-from worldmodel.training.sharding import (
-    gather_moments,
-    gather_parameters,
-    load_moments,
-    load_parameters,
-)
 
 
 class Regression(nn.Module):
@@ -89,40 +81,3 @@ def train_and_digest(run: Path) -> dict[str, float]:
     objective = Regression(noise=0.0, dropout=0.0)
     train(run, objective, steps=20, accumulate=2)
     return {name: float(value.double().sum()) for name, value in objective.state_dict().items()}
-
-
-class Sharded:
-    """The objective and its optimizer, sharded over two processes as FSDP2 does."""
-
-    def __init__(self) -> None:
-        self.objective = Regression(noise=0.0, dropout=0.0)
-        fully_shard(self.objective, mesh=init_device_mesh("cpu", (2,)))
-        trained = [p for p in self.objective.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=0.1)
-
-    def step(self, seed: int) -> None:
-        batch = torch.utils.data.default_collate([Points(8, seed)[i] for i in range(8)])
-        self.objective(**batch)["loss"].backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-
-    def whole(self) -> list[torch.Tensor]:
-        return [p.full_tensor() for p in self.objective.parameters()]
-
-
-def gather_and_load(_: Path) -> list[list[torch.Tensor]]:
-    """Parameters of a sharded run, and of another that went on from what was gathered of it."""
-    torch.distributed.init_process_group("gloo")
-    first, second = Sharded(), Sharded()
-    for seed in range(3):
-        first.step(seed)
-    whole = [gather_parameters(first.objective), *gather_moments(first.objective, first.optimizer)]
-    # The first process alone has it; a run reads it back from the checkpoint's files.
-    torch.distributed.broadcast_object_list(whole)
-    load_parameters(second.objective, whole[0])
-    load_moments(second.objective, second.optimizer, whole[1], whole[2])
-    first.step(3)
-    second.step(3)
-    results = [first.whole(), second.whole()]
-    torch.distributed.destroy_process_group()
-    return results
