@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -165,35 +166,32 @@ def _setup(order: Order, control_dt_s: float) -> Setup:
 
 
 def print_headline(report: GapReport, written: Written) -> None:
-    """Print the figures with their targets, and where the report is."""
+    """Print the figures with their targets, in the units of `metrics.json`, and where they are."""
     setup = report.setup
-    table = Table(title=f"{setup.checkpoint} against {setup.world}, {setup.episodes} episodes")
-    for heading in ("figure", "learned", "target", "twins", "frozen", "shuffled"):
-        table.add_column(heading, justify="left" if heading == "figure" else "right", no_wrap=True)
+    table = Table(
+        title=f"{setup.checkpoint} against {setup.world}, {setup.episodes} episodes",
+        box=SIMPLE,
+        pad_edge=False,
+    )
+    table.add_column("figure", no_wrap=True)
+    for heading in ("learned", "target", "twins", "frozen", "shuffled"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for target in report.targets:
-        bound = f"{'≥' if target.at_least else '≤'} {_shown(target.bound, target.unit)}"
-        table.add_row(*_row(report, target.metric, target.unit, bound, target.reached))
+        sign = (">" if target.strict else "≥") if target.at_least else "≤"
+        table.add_row(*_row(report, target.metric, f"{sign} {target.bound:g}", target.reached))
     if not report.targets:
         for h in setup.horizons:
-            table.add_row(*_row(report, f"psnr_{h}", "dB", "", None))
+            table.add_row(*_row(report, f"psnr_{h}", "", None))
     console = Console()
     console.print(table)
     console.print(f"report: {written.page}\nfigures: {written.data}", highlight=False)
 
 
-def _row(
-    report: GapReport, metric: str, unit: str, bound: str, reached: bool | None
-) -> list[Text | str]:
+def _row(report: GapReport, metric: str, bound: str, reached: bool | None) -> list[Text]:
     style = {True: "bold green", False: "bold red", None: "dim"}[reached]
-    cells: list[Text | str] = [metric]
+    cells = []
     for source in ("learned", "twins", "frozen", "shuffled"):
         figure = report.scores.get(source, {}).get(metric)
-        shown = "–" if figure is None else _shown(figure.value, unit)
-        cells.append(Text(shown, style) if source == "learned" else shown)
-    cells.insert(2, bound.replace("≥", ">") if metric == "psnr_over_frozen_min" else bound)
-    return cells
-
-
-def _shown(value: float, unit: str) -> str:
-    """In the units of `metrics.json`, as the targets are."""
-    return f"{value:.4f} m" if unit == "m" else f"{value:.3f} {unit}".rstrip()
+        shown = "–" if figure is None else f"{figure.value:.4f}"
+        cells.append(Text(shown, style if source == "learned" else ""))
+    return [Text(metric), cells[0], Text(bound), *cells[1:]]

@@ -37,6 +37,13 @@ def test_gymnasium_finds_nothing_to_complain_about(pipeline):
     env.close()
 
 
+@pytest.mark.filterwarnings("error")
+def test_gymnasium_finds_nothing_to_complain_about_in_the_shipped_model():
+    env = gym.make("worldmodel/PushLearned-v0")
+    check_env(env.unwrapped)
+    env.close()
+
+
 def test_a_saved_checkpoint_is_opened_by_its_folder(pipeline, start_frames, tmp_path):
     pipeline.save_pretrained(tmp_path / "model")
     saved = gym.make(

@@ -99,6 +99,21 @@ def test_a_lane_equals_the_single_environment_within_the_stated_tolerance(
             assert terminations[lane] == terminated
 
 
+def test_a_lane_of_the_shipped_model_equals_the_single_environment():
+    options = {"max_steps": 0, "terminate": False}
+    env = gym.make_vec("worldmodel/PushLearned-v0", num_envs=LANES, **options)
+    single = gym.make("worldmodel/PushLearned-v0", **options)
+    env.reset(seed=7)
+    single.reset(seed=8)
+    for action in _actions(50):
+        frames, rewards, *_ = env.step(action)
+        frame, reward, *_ = single.step(action[1])
+        assert np.abs(frames[1].astype(int) - frame).max() <= 2
+        assert rewards[1] == pytest.approx(reward, abs=1e-3)
+    env.close()
+    single.close()
+
+
 def test_the_next_episodes_of_a_lane_are_those_of_the_single_environment(
     make, pipeline, start_frames
 ):
