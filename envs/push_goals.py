@@ -10,29 +10,12 @@ from numpy.typing import NDArray
 
 from envs.push_scene import COLOURS, SHAPES, TABLE_HALF_M, ZONE_RADIUS_M
 from multimodal.errors import StateError
+from multimodal.language.instructions import INSTRUCTION_PHRASES, instruction
+from multimodal.language.vocabulary import WALL_REACH_M, WALLS
 
 __all__ = ["GOAL_DIM", "WALLS", "PushGoal"]
 
-WALLS: Final[tuple[str, ...]] = ("left", "right", "top", "bottom")
-WALL_REACH_M: Final = 0.06
 GOAL_DIM: Final = len(COLOURS) + len(COLOURS) + len(WALLS)
-
-_ZONE_PHRASES: Final = (
-    "push the {object} to the {zone} target",
-    "move the {object} onto the {zone} target",
-    "bring the {object} to the {zone} zone",
-    "put the {object} on the {zone} target",
-    "slide the {object} into the {zone} zone",
-    "get the {object} over to the {zone} target",
-)
-_WALL_PHRASES: Final = (
-    "push the {object} to the {wall} wall",
-    "move the {object} against the {wall} wall",
-    "bring the {object} to the {wall} wall",
-    "slide the {object} up to the {wall} wall",
-    "get the {object} over to the {wall} wall",
-    "take the {object} to the {wall} wall",
-)
 
 
 @dataclass(frozen=True)
@@ -55,12 +38,11 @@ class PushGoal:
 
     def instruction(self) -> str:
         """The goal in words."""
-        thing = f"{COLOURS[self.colour]} {SHAPES[self.shape]}"
-        if self.wall >= 0:
-            phrase = _WALL_PHRASES[self.phrase % len(_WALL_PHRASES)]
-            return phrase.format(object=thing, wall=WALLS[self.wall])
-        phrase = _ZONE_PHRASES[self.phrase % len(_ZONE_PHRASES)]
-        return phrase.format(object=thing, zone=COLOURS[self.zone_colour])
+        zone = None if self.wall >= 0 else COLOURS[self.zone_colour]
+        wall = WALLS[self.wall] if self.wall >= 0 else None
+        phrase = self.phrase % INSTRUCTION_PHRASES
+        colour, shape = COLOURS[self.colour], SHAPES[self.shape]
+        return instruction(colour, shape, zone=zone, wall=wall, phrase=phrase)
 
     def vector(self) -> NDArray[np.float32]:
         """One-hot object colour, zone colour and wall: float32 (GOAL_DIM,)."""

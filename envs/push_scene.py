@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from multimodal.language.vocabulary import COLOURS, SHAPES, TABLE_HALF_M, ZONE_RADIUS_M
+
 __all__ = [
     "COLOURS",
     "COLOUR_RGB",
@@ -23,10 +25,8 @@ __all__ = [
     "push_mjcf",
 ]
 
-TABLE_HALF_M: Final = 0.2
 PUSHER_RADIUS_M: Final = 0.017
 PUSHER_SPEED_M_S: Final = 0.2
-ZONE_RADIUS_M: Final = 0.045
 OBJECT_MASS_KG: Final = 0.1
 SLOTS: Final = 4
 ZONES: Final = 2
@@ -39,8 +39,6 @@ COLOUR_RGB: Final[dict[str, tuple[float, float, float]]] = {
     "blue": (0.10, 0.28, 0.90),
     "purple": (0.58, 0.15, 0.72),
 }
-COLOURS: Final[tuple[str, ...]] = tuple(COLOUR_RGB)
-SHAPES: Final[tuple[str, ...]] = ("cube", "ball", "triangle", "cross")
 TABLE_RGB: Final = (0.80, 0.80, 0.78)
 
 _HALF_HEIGHT_M: Final = 0.022
