@@ -5,14 +5,17 @@ Each class also derives from the built-in that a caller would expect to catch.
 
 __all__ = [
     "ActionError",
+    "AudioError",
     "CheckpointError",
     "ConfigError",
     "DatasetError",
     "DiskFullError",
     "FrameError",
     "MissingExtraError",
+    "MissingProgramError",
     "RenderingError",
     "StateError",
+    "TextError",
     "WorldModelError",
 ]
 
@@ -23,6 +26,14 @@ class WorldModelError(Exception):
 
 class FrameError(WorldModelError, ValueError):
     """An image or video has the wrong size, dtype, channel order or values."""
+
+
+class AudioError(WorldModelError, ValueError):
+    """A sound has the wrong rate, rank, dtype, length or values."""
+
+
+class TextError(WorldModelError, ValueError):
+    """A text or its token ids cannot be read: wrong type, too long, unknown ids."""
 
 
 class ActionError(WorldModelError, ValueError):
@@ -51,6 +62,10 @@ class RenderingError(WorldModelError, RuntimeError):
 
 class MissingExtraError(WorldModelError, ImportError):
     """An optional package is needed that is not installed."""
+
+
+class MissingProgramError(WorldModelError, FileNotFoundError):
+    """A program outside Python is needed that is not installed."""
 
 
 class DiskFullError(WorldModelError, OSError):
