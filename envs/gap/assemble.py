@@ -106,6 +106,7 @@ def _curves(trace: Trace, truth: Readings | None) -> dict[str, list[float | None
 def _rows(found: Measurement) -> list[EpisodeScore]:
     learned = found.traces["learned"]
     errors: list[Any] = [None] * len(found.seeds)
+    lasting: list[Any] = [None] * len(found.seeds)
     diverged: list[Any] = [None] * len(found.seeds)
     if found.truth is not None and learned.readings is not None:
         future = found.truth[:, 1:]
@@ -117,6 +118,8 @@ def _rows(found: Measurement) -> list[EpisodeScore]:
             axis=-1,
         )
         errors = [float(np.nanmean(episode)) for episode in bodies]
+        right, due = permanence_counts(learned.readings, future)
+        lasting = [float(share) for share in right.sum(1) / np.maximum(due.sum(1), 1)]
         first = divergence_steps(learned.readings, future)
         diverged = [int(step) if step <= learned.steps else None for step in first]
     return [
@@ -124,6 +127,7 @@ def _rows(found: Measurement) -> list[EpisodeScore]:
             seed=seed,
             psnr_db=float(learned.psnr_db[index].mean()),
             position_error_m=errors[index],
+            permanence=lasting[index],
             divergence_step=diverged[index],
         )
         for index, seed in enumerate(found.seeds)

@@ -77,11 +77,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Videos:
-    """Frames kept for the page: uint8 (E, T+1, H, W, 3) from step 0 on."""
+    """Frames kept for the page.
+
+    Attributes:
+        seeds: of the E episodes.
+        truth: uint8 (E, T+1, H, W, 3), from step 0 on.
+        made: uint8 (E, T, H, W, 3), the learned rollouts from step 1 on.
+    """
 
     seeds: tuple[int, ...]
     truth: NDArray[np.uint8]
-    learned: NDArray[np.uint8]
+    made: NDArray[np.uint8]
+
+    def learned(self, index: int) -> NDArray[np.uint8]:
+        """One learned rollout, uint8 (T+1, H, W, 3), begun with the frame that was given."""
+        whole: NDArray[np.uint8] = np.concatenate([self.truth[index, :1], self.made[index]])
+        return whole
 
 
 @dataclass(frozen=True)
@@ -209,8 +220,7 @@ def _measure_group(
     if probe is not None:
         _read_truth(probe, truth, parts)
     if parts.videos is None:
-        whole = np.concatenate([first[:, None], made], axis=1)
-        parts.videos = Videos(truth.seeds, truth.real.frames, whole)
+        parts.videos = Videos(truth.seeds, truth.real.frames, made)
 
 
 def _read_truth(probe: StateProbe, truth: Truth, parts: _Parts) -> None:

@@ -94,7 +94,7 @@ def _data_uri(content: bytes, mime: str) -> str:
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
-def _cell(figure: Figure | None, unit: str) -> dict[str, str]:
+def _cell(figure: Figure | None, unit: str, report: GapReport) -> dict[str, str]:
     if figure is None:
         return {"value": "–", "interval": ""}
     if unit == "m":
@@ -104,6 +104,8 @@ def _cell(figure: Figure | None, unit: str) -> dict[str, str]:
     else:
         digits = 2 if unit else 3
         interval = f"{figure.low:.{digits}f} – {figure.high:.{digits}f}"
+    if figure.episodes < report.setup.episodes:
+        interval += f" ({figure.episodes} ep.)"
     return {"value": quantity(figure.value, unit), "interval": interval}
 
 
@@ -121,11 +123,12 @@ def _target_row(target: TargetResult, report: GapReport) -> dict[str, Any]:
     }.get(unit, f"{target.bound:g} {unit}".rstrip())
     return {
         "label": target.label,
-        "learned": _cell(report.scores["learned"].get(target.metric), unit),
+        "learned": _cell(report.scores["learned"].get(target.metric), unit, report),
         "bound": f"{sign} {bound}",
         "verdict": verdict,
         "others": [
-            _cell(report.scores.get(source, {}).get(target.metric), unit) for source in _OTHERS
+            _cell(report.scores.get(source, {}).get(target.metric), unit, report)
+            for source in _OTHERS
         ],
     }
 
@@ -143,7 +146,7 @@ def _tiles(report: GapReport) -> list[dict[str, str]]:
         {
             "value": f"{learned[name].value:.0f}"
             if unit == "steps"
-            else _cell(learned[name], unit)["value"],
+            else quantity(learned[name].value, unit),
             "label": ("steps " if unit == "steps" else "") + label,
         }
         for name, unit, label in wanted
@@ -177,7 +180,9 @@ def _table(report: GapReport, title: str, metric: str, unit: str) -> dict[str, A
         figures = report.scores.get(source, {})
         found = [figures.get(f"{metric}_{h}") for h in horizons]
         if any(figure is not None for figure in found):
-            rows.append({"label": label, "cells": [_cell(figure, unit) for figure in found]})
+            rows.append(
+                {"label": label, "cells": [_cell(figure, unit, report) for figure in found]}
+            )
     return {"title": title, "columns": [f"step {h}" for h in horizons], "rows": rows}
 
 
@@ -187,6 +192,7 @@ def _episode_rows(report: GapReport) -> list[dict[str, str]]:
             "seed": str(row.seed),
             "psnr": quantity(row.psnr_db, "dB"),
             "error": "–" if row.position_error_m is None else quantity(row.position_error_m, "m"),
+            "permanence": "–" if row.permanence is None else quantity(row.permanence, "%"),
             "diverged": "never" if row.divergence_step is None else str(row.divergence_step),
         }
         for row in report.per_episode

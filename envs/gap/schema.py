@@ -81,13 +81,15 @@ class EpisodeScore(_Strict):
     Attributes:
         seed: of the episode.
         psnr_db: mean over all steps.
-        position_error_m: mean over pusher, objects and steps, None without a probe.
+        position_error_m: mean over pusher, seen objects and steps, None without a probe.
+        permanence: over all steps, None without a probe.
         divergence_step: first step past the divergence threshold, None if never or no probe.
     """
 
     seed: int
     psnr_db: float
     position_error_m: float | None
+    permanence: float | None
     divergence_step: int | None
 
 

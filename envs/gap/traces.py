@@ -63,11 +63,17 @@ def trace_of(
         horizons: steps at which SSIM is taken; those beyond T are left out.
     """
     steps = made.shape[1]
+    # One episode at a time: flattening a slice of several would copy all their frames.
+    pairs = zip(made, truth[:, :steps], strict=True)
     return Trace(
-        psnr_db=psnr_db(made, truth[:, :steps]),
+        psnr_db=np.stack([psnr_db(mine, real) for mine, real in pairs]),
         ssim={h: ssim(made[:, h - 1], truth[:, h - 1]) for h in horizons if h <= steps},
-        readings=None if probe is None else probe.read(made),
+        readings=None if probe is None else _read(probe, made),
     )
+
+
+def _read(probe: StateProbe, frames: NDArray[np.uint8]) -> Readings:
+    return Readings.concatenate([probe.read(episode[None]) for episode in frames])
 
 
 def frozen_trace(

@@ -130,13 +130,17 @@ def record_truth(
             f"horizon and context must be at least 1, got {steps} steps and {context} frames."
         )
     report = advance or (lambda count: None)
+    shape = (world.size_px, world.size_px, 3)
+    video = np.empty((len(seeds), context + steps, *shape), np.uint8)
+    twin_video = np.empty((len(seeds), 1 + steps, *shape), np.uint8)
     recorded = []
-    for seed in seeds:
-        recorded.append(_episode(world, seed, steps, context, perturbation))
+    for index, seed in enumerate(seeds):
+        recorded.append(
+            _episode(world, seed, context, perturbation, video[index], twin_video[index])
+        )
         report(2 * steps)
-    frames, actions, states, goals, twin_frames, twin_states = zip(*recorded, strict=True)
+    actions, states, goals, twin_states = zip(*recorded, strict=True)
     start = context - 1
-    video = np.stack(frames)
     acted = np.stack(actions)
     state = _stack(states)
     return Truth(
@@ -147,45 +151,46 @@ def record_truth(
         actions=acted[:, start:],
         goals=np.stack(goals),
         real=Rollout(video[:, start:], {name: value[:, start:] for name, value in state.items()}),
-        twin=Rollout(np.stack(twin_frames), _stack(twin_states)),
+        twin=Rollout(twin_video, _stack(twin_states)),
     )
 
 
 def _episode(
-    world: MujocoWorld, seed: int, steps: int, context: int, perturbation: float
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], State, NDArray[np.float32], Any, State]:
-    frame, info = world.reset(seed=seed)
+    world: MujocoWorld,
+    seed: int,
+    context: int,
+    perturbation: float,
+    frames: NDArray[np.uint8],
+    twin_frames: NDArray[np.uint8],
+) -> tuple[NDArray[np.float32], State, NDArray[np.float32], State]:
+    """Fill in an episode's frames and its twin's; return actions, states, goal, twin's states."""
+    frames[0], info = world.reset(seed=seed)
     behaviour = make_behaviour(world, np.random.default_rng([seed, 1]))
     start = world.save_state()
-    frames, infos, actions = [frame], [info], []
-    for step in range(context - 1 + steps):
+    infos, actions = [info], []
+    for step in range(len(frames) - 1):
         if step == context - 1:
             start = world.save_state()
         actions.append(np.asarray(behaviour.act(world), np.float32))
-        frame, _, _, _, info = world.step(actions[-1])
-        frames.append(frame)
+        frames[step + 1], _, _, _, info = world.step(actions[-1])
         infos.append(info)
-    twin_frames, twin_state = _twin(world, start, actions[context - 1 :], perturbation, seed)
-    goal = np.asarray(info["goal"], np.float32)
-    state = _stack([entry["state"] for entry in infos])
-    return np.stack(frames), np.stack(actions), state, goal, twin_frames, twin_state
-
-
-def _twin(
-    world: MujocoWorld,
-    start: Any,
-    actions: Sequence[NDArray[np.float32]],
-    perturbation: float,
-    seed: int,
-) -> tuple[NDArray[np.uint8], State]:
     world.restore_state(start)
     perturb(world, perturbation, np.random.default_rng([seed, 2]))
-    frames, states = [world.render()], [world.named_state()]
-    for action in actions:
-        frame, _, _, _, info = world.step(action)
-        frames.append(frame)
+    twin_state = _repeat(world, actions[context - 1 :], twin_frames)
+    goal = np.asarray(info["goal"], np.float32)
+    return np.stack(actions), _stack([entry["state"] for entry in infos]), goal, twin_state
+
+
+def _repeat(
+    world: MujocoWorld, actions: Sequence[NDArray[np.float32]], frames: NDArray[np.uint8]
+) -> State:
+    """Fill the frames that actions lead to from the present state; return the states."""
+    frames[0] = world.render()
+    states = [world.named_state()]
+    for step, action in enumerate(actions):
+        frames[step + 1], _, _, _, info = world.step(action)
         states.append(info["state"])
-    return np.stack(frames), _stack(states)
+    return _stack(states)
 
 
 def _stack(states: Sequence[State]) -> State:

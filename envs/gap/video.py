@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,21 +57,22 @@ def video_format() -> VideoFormat:
 
 
 def side_by_side_frames(
-    truth: Frames, learned: Frames, step_s: float, first_step: int = 0
+    truth: Frames, learned: Frames, step_s: float, steps: Sequence[int]
 ) -> Iterator[Frames]:
-    """Draw truth | learned | difference for each step, with a step counter.
+    """Draw truth | learned | difference, with a step counter.
 
     Args:
-        truth: uint8 (T, H, W, 3).
+        truth: uint8 (T+1, H, W, 3), from step 0 on.
         learned: the same shape.
         step_s: seconds per step.
-        first_step: number of the first frame.
+        steps: which steps to draw.
 
     Yields:
         uint8 (h, w, 3) with even sides.
     """
     canvas = _empty_canvas()
-    for step, (real, made) in enumerate(zip(truth, learned, strict=True), first_step):
+    for step in steps:
+        real, made = truth[step], learned[step]
         change = np.abs(real.astype(np.int16) - made.astype(np.int16)) * _DIFFERENCE_GAIN
         panels = (real, made, np.minimum(change, 255).astype(np.uint8))
         image = canvas.copy()
@@ -99,6 +101,7 @@ def _enlarged(frame: Frames) -> Image.Image:
     return Image.fromarray(frame).resize((_PANEL_PX, _PANEL_PX), Image.Resampling.NEAREST)
 
 
+@cache
 def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
@@ -130,6 +133,7 @@ def write_video(path: Path, frames: Iterator[Frames], fps: int) -> Path:
         for index, frame in enumerate(frames):
             if index == 0:
                 stream.height, stream.width = frame.shape[:2]
+                stream.codec_context.thread_count = 2
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     return target
@@ -146,10 +150,10 @@ def contact_sheet(
     """Draw chosen steps of several episodes, truth above learned, as PNG bytes.
 
     Args:
-        truth: uint8 (E, T+1, H, W, 3), from step 0 on.
+        truth: uint8 (E, S, H, W, 3), the chosen steps.
         learned: the same shape.
         seeds: of the episodes, for the labels.
-        steps: columns.
+        steps: numbers of the chosen steps, for the labels.
         scale: enlargement.
     """
     height, width = (side * scale for side in truth.shape[2:4])
@@ -165,7 +169,7 @@ def contact_sheet(
         for row in range(len(seeds)):
             top = header + row * pair
             for video, offset in ((truth, 0), (learned, height + gap)):
-                tile = Image.fromarray(video[row, step])
+                tile = Image.fromarray(video[row, column])
                 tile = tile.resize((width, height), Image.Resampling.NEAREST)
                 sheet.paste(tile, (left, top + offset))
     for row, seed in enumerate(seeds):

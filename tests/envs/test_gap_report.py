@@ -129,9 +129,34 @@ def test_the_videos_hold_every_step(written):
             assert sum(1 for _ in container.decode(video=0)) == PLAN.steps + 1
 
 
+def test_a_long_video_is_thinned_out_and_says_how_fast_it_runs(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr("envs.gap.report._MOST_FRAMES", 4)
+    found, report, _ = measured
+    written = write_report(report, found.videos, RunDirectory(tmp_path), 1)
+    with av.open(str(written.videos[0])) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 3
+    # 30 frames a second, every third step of 0.1 s.
+    assert "9× real time" in written.page.read_text()
+
+
+def test_the_permanence_of_all_lies_between_those_of_the_episodes(measured):
+    _, report, _ = measured
+    shares = [row.permanence for row in report.per_episode]
+    assert min(shares) <= report.scores["learned"]["permanence_8"].value <= max(shares)
+    assert len(set(shares)) > 1
+
+
+def test_a_learned_rollout_is_shown_from_the_frame_that_was_given(measured):
+    videos = measured[0].videos
+    shown = videos.learned(1)
+    assert shown.shape == videos.truth[1].shape
+    np.testing.assert_array_equal(shown[0], videos.truth[1, 0])
+    np.testing.assert_array_equal(shown[1:], videos.made[1])
+
+
 def test_the_difference_panel_is_black_where_nothing_differs():
     frame = np.full((1, 64, 64, 3), 200, np.uint8)
-    drawn = next(side_by_side_frames(frame, frame, 0.1))
+    drawn = next(side_by_side_frames(frame, frame, 0.1, (0,)))
     panel = drawn[34:290, -264:-8]
     assert panel.shape == (256, 256, 3)
     assert (panel == 0).all()
@@ -139,8 +164,10 @@ def test_the_difference_panel_is_black_where_nothing_differs():
 
 def test_best_and_worst_episodes_are_shown():
     rows = [
-        EpisodeScore(seed=s, psnr_db=20, position_error_m=e, divergence_step=None)
-        for s, e in ((1, 0.3), (2, 0.1), (3, 0.2), (4, 0.4))
+        EpisodeScore(
+            seed=seed, psnr_db=psnr, position_error_m=None, permanence=None, divergence_step=None
+        )
+        for seed, psnr in ((1, 23.0), (2, 29.0), (3, 25.0), (4, 20.0))
     ]
     chosen = telling_episodes(rows, 3)
     assert chosen[0] == ("best", rows[1])
