@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import mujoco
@@ -64,6 +64,9 @@ class PushWorld(MujocoWorld):
         ConfigError: an option out of range.
     """
 
+    KIND: ClassVar[str] = "push"
+    STATE_UNITS: ClassVar[Mapping[str, str]] = _STATE_UNITS
+
     def __init__(
         self,
         objects: int | Sequence[int] = 3,
@@ -81,13 +84,13 @@ class PushWorld(MujocoWorld):
         if reward not in ("dense", "sparse"):
             raise ConfigError(f'reward must be "dense" or "sparse", got {reward!r}.')
         super().__init__(
-            mujoco.MjModel.from_xml_string(push_mjcf(SUPERSAMPLING * size_px)),
-            kind="push",
+            mujoco.MjModel.from_xml_string(self._mjcf(SUPERSAMPLING * size_px)),
+            kind=self.KIND,
             size_px=size_px,
             camera="top",
             frame_skip=10,
             action_space=gym.spaces.Box(-1.0, 1.0, (2,), np.float32),
-            state_units=_STATE_UNITS,
+            state_units=self.STATE_UNITS,
             render_mode=render_mode,
         )
         self._counts = (low, high)
@@ -107,6 +110,10 @@ class PushWorld(MujocoWorld):
         self._shapes = np.full(SLOTS, -1)
         self._zone_colours = np.zeros(ZONES, np.int64)
         self.goal = PushGoal(0, 0, 0, -1, 0)
+
+    def _mjcf(self, pixels: int) -> str:
+        """The table as MJCF; a world with more on it adds to it here."""
+        return push_mjcf(pixels)
 
     def _geoms_of(self, slot: int, shape: int) -> list[int]:
         prefix = f"slot{slot}_{SHAPES[shape]}"

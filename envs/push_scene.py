@@ -84,11 +84,12 @@ def _wall(name: str, x_m: float, y_m: float) -> str:
     )
 
 
-def push_mjcf(pixels: int) -> str:
+def push_mjcf(pixels: int, extra: str = "") -> str:
     """The MJCF text of the table.
 
     Args:
         pixels: side of the square frame, for the offscreen buffer.
+        extra: MJCF of whatever else belongs to the world's body.
     """
     edge = TABLE_HALF_M + 0.01
     reach = TABLE_HALF_M - PUSHER_RADIUS_M
@@ -146,7 +147,7 @@ def push_mjcf(pixels: int) -> str:
           rgba="{TABLE_RGB[0]} {TABLE_RGB[1]} {TABLE_RGB[2]} 1" priority="0"
           friction="0.6 0.01 0.0001"/>
     {walls}
-    {zones}
+    {zones}{extra}
     <body name="pusher" pos="0 0 0.032">
       {pusher_joints}
       <geom name="pusher" type="cylinder" size="{PUSHER_RADIUS_M} 0.026" mass="0.3"

@@ -19,6 +19,7 @@ _LEARNED_VECTOR: Final = "envs.learned_vector:WorldModelVectorEnv"
 # Each environment counts its own steps, so that saving one keeps the count: no TimeLimit here.
 _SPECS: Final[dict[str, dict[str, Any]]] = {
     "worldmodel/Push-v0": {"entry_point": "envs.push:PushWorld"},
+    "worldmodel/Reading-v0": {"entry_point": "envs.reading:ReadingWorld"},
     "worldmodel/Mujoco-v0": {"entry_point": "envs.adapter:GymnasiumWorld"},
     "worldmodel/Learned-v0": {"entry_point": _LEARNED, "vector_entry_point": _LEARNED_VECTOR},
     "worldmodel/PushLearned-v0": {

@@ -146,7 +146,7 @@ _EXISTENCE = Family(
         "Look at the table. Is there {a_thing}?",
         "Is one of the objects {a_thing}?",
         "Can {a_thing} be seen on the table?",
-        "Look at the objects. Is one of them {a_thing}?",
+        "Look at the objects. Can you see {a_thing}?",
     ),
 )
 

@@ -95,12 +95,12 @@ _RELATED = Family(
         "Look for the {a} {relation} the {b}.",
         "You see the {a} {relation} the {b}.",
         "On the table the {a} is {relation} the {b}.",
-        "Seen from above, the {a} is {relation} the {b}.",
+        "In this picture the {a} is {relation} the {b}.",
         "The picture shows the {a} {relation} the {b}.",
         "A table on which the {a} is {relation} the {b}.",
         "Look: the {a} is {relation} the {b}.",
         "On the table the {a} lies {relation} the {b}.",
-        "Seen from above, the {a} stands {relation} the {b}.",
+        "In this picture the {a} stands {relation} the {b}.",
     ),
 )
 _COUNTED = Family(

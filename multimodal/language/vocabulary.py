@@ -42,7 +42,7 @@ ZONE_RADIUS_M: Final = 0.045
 # An object whose middle is this close to a wall is at the wall.
 WALL_REACH_M: Final = 0.06
 # Half of what the camera of the Push table sees at table height: 1.2 m up, 20.2 degrees wide.
-HALF_VIEW_M: Final = 0.21376
+HALF_VIEW_M: Final = 0.21375
 
 # Of every group that a grid of 5 by 7 cells cannot tell apart (0 O D Q, 1 I, 5 S, 2 Z, 6 G, 8 B,
 # U V, M N W) one member stays.

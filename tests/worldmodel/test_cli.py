@@ -57,7 +57,7 @@ def test_every_key_of_every_configuration_has_a_comment(name):
 
 def test_the_groups_have_the_promised_options():
     assert group_options("size") == ["base", "small", "tiny"]
-    worlds = {"push", "reacher", "pusher", "half_cheetah", "inverted_double_pendulum"}
+    worlds = {"push", "reading", "reacher", "pusher", "half_cheetah", "inverted_double_pendulum"}
     assert worlds <= set(group_options("world"))
 
 
@@ -95,7 +95,7 @@ def test_every_size_is_one_the_models_accept(size):
 
 
 def test_the_groups_of_a_verb_are_read_from_its_file():
-    assert verb_groups("train") == {"size": "small", "recipe": "unrolled", "wandb": "offline"}
+    assert verb_groups("train") == {"size": "small", "recipe": "mended", "wandb": "offline"}
 
 
 def test_the_help_names_every_verb(capsys):
