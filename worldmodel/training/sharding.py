@@ -9,9 +9,9 @@ from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
-    set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 __all__ = ["gather_moments", "gather_parameters", "load_moments", "load_parameters"]
 
@@ -41,8 +41,24 @@ def gather_moments(
 
 
 def load_parameters(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load whole parameters and buffers into a module that FSDP has sharded."""
-    set_model_state_dict(model, dict(tensors), options=StateDictOptions(full_state_dict=True))
+    """Load whole parameters and buffers into a module that FSDP2 has sharded.
+
+    Every process has to call, each with the whole tensors. Shared modules may have several names.
+
+    Args:
+        model: the sharded module.
+        tensors: parameters and buffers by name.
+    """
+    # torch's set_model_state_dict shards a shared parameter under one of its names only.
+    shards = {
+        name: distribute_tensor(
+            tensors[name].to(ours.device), ours.device_mesh, list(ours.placements)
+        )
+        if isinstance(ours, DTensor)
+        else tensors[name]
+        for name, ours in model.state_dict().items()
+    }
+    model.load_state_dict(shards)
 
 
 def load_moments(

@@ -102,6 +102,7 @@ def train_objective(
                 progress,
                 wandb,
             )
+            _refuse_fsdp1(trainer)
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     finally:
         if wandb is not None:
@@ -191,6 +192,12 @@ def _arguments(settings: TrainSettings, compute: Compute, run: RunDirectory) -> 
     # More than one visible GPU without torchrun would mean nn.DataParallel.
     arguments._n_gpu = min(1, arguments.n_gpu)
     return arguments
+
+
+def _refuse_fsdp1(trainer: ObjectiveTrainer) -> None:
+    """Checkpoints know whole parameters and FSDP2's shards, not the flat ones of FSDP1."""
+    if trainer.is_fsdp_enabled and trainer.accelerator.state.fsdp_plugin.fsdp_version == 1:
+        raise ConfigError("FSDP 1 is not supported: set fsdp_version to 2 in accelerate's config")
 
 
 def _result(trainer: ObjectiveTrainer, objective: nn.Module) -> TrainResult:
