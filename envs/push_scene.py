@@ -2,6 +2,9 @@
 
 One model serves every scene: a slot holds the geoms of all shapes, and a layout makes one of
 them solid and visible. So a reset never compiles a model or opens an OpenGL context.
+
+A slot without an object has nothing to rest on. It is compiled weightless and stays where it is
+parked; a layout gives weight to the slots that it fills.
 """
 
 from __future__ import annotations
@@ -69,7 +72,7 @@ def _slot(index: int) -> str:
         for part, attributes in enumerate(parts)
     )
     return f"""
-    <body name="slot{index}" pos="0 0 {_HALF_HEIGHT_M}">
+    <body name="slot{index}" pos="0 0 {_HALF_HEIGHT_M}" gravcomp="1">
       <freejoint name="slot{index}"/>
       <inertial pos="0 0 0" mass="{OBJECT_MASS_KG}" diaginertia="4e-5 4e-5 4e-5"/>
 {geoms}

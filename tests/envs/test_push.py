@@ -177,6 +177,18 @@ def test_as_many_objects_as_asked_for_are_there_and_seen(count):
     world.close()
 
 
+def test_an_absent_object_stays_where_it_is_parked_and_a_present_one_has_weight():
+    world = PushWorld(objects=1)
+    world.reset(seed=0)
+    parked = world.data.qpos[9:].copy()
+    world.data.qpos[4] += 0.05
+    for _ in range(30):
+        world.step(np.zeros(2, np.float32))
+    np.testing.assert_array_equal(world.data.qpos[9:], parked)
+    assert world.data.qpos[4] < 0.03
+    world.close()
+
+
 def test_a_range_of_objects_is_drawn_anew_for_each_scene():
     world = PushWorld(objects=(1, 4))
     counts = {int(world.reset(seed=s)[1]["state"]["object_present"].sum()) for s in range(40)}
