@@ -1,7 +1,11 @@
 """`worldmodel train` from a dataset to a model that opens, stage by stage, each of them once."""
 
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +98,15 @@ def test_the_figures_are_flat_numbers(trained):
     assert {"tokenizer_validation_psnr", "dynamics_loss", "train_seconds"} <= figures.keys()
 
 
+def test_the_figures_say_how_much_faster_the_reader_is_than_the_training(trained):
+    figures = json.loads((trained / "metrics.json").read_text())
+    lines = (trained / "dynamics" / "history.jsonl").read_text().splitlines()
+    fastest = max(json.loads(line)["samples_per_s"] for line in lines)
+    assert figures["clips_per_s"] > 0
+    ratio = figures["clips_per_s"] / fastest
+    assert figures["clips_over_training"] == pytest.approx(ratio)
+
+
 def written(folder: Path) -> dict[str, int]:
     models = folder.glob("*/model/manifest.json")
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in models}
@@ -143,3 +156,58 @@ def test_a_stage_without_what_it_builds_on_is_refused(data, tmp_path):
 def test_settings_that_do_not_fit_together_are_refused(data, tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=message):
         train(data, tmp_path / "out", *overrides)
+
+
+def words(data, out, *overrides):
+    """The verb as it is typed, to be run by a launcher from another folder."""
+    return ["-m", "worldmodel", "train", *SMALL, f"data={data}", f"out={out}", *overrides]
+
+
+def account(out):
+    return json.loads((out / "training.json").read_text())
+
+
+@pytest.mark.slow
+def test_accelerate_launch_trains_the_chain_on_two_processes(data, trained, tmp_path):
+    launch = "-m accelerate.commands.launch --multi_gpu --num_processes=2 --num_machines=1"
+    options = "--mixed_precision=no --dynamo_backend=no --main_process_port=0"
+    command = [sys.executable, *launch.split(), *options.split(), *words(data, tmp_path / "two")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    stages = account(tmp_path / "two")["stages"]
+    assert {name: stage["processes"] for name, stage in stages.items()} == {
+        "tokenizer": 2,
+        "dynamics": 2,
+        "probe": 2,
+    }
+    # The global batches are those of one process, and the tokeniser draws no noise.
+    alone, shared = (
+        account(out)["stages"]["tokenizer"]["losses"]["validation_loss"]
+        for out in (trained, tmp_path / "two")
+    )
+    assert shared == pytest.approx(alone, rel=1e-3)
+    WorldModelPipeline.from_pretrained(tmp_path / "two" / "pipeline")
+
+
+@pytest.mark.slow
+def test_processes_started_by_mpirun_know_each_other(data, tmp_path):
+    """By the names that Open MPI sets, as under `accelerate launch --cpu --mpirun_hostfile`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        master = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    names = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+    sizes = ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE")
+    command = [sys.executable, *words(data, tmp_path / "two", "objective=tokenizer")]
+    started = [
+        subprocess.Popen(
+            command,
+            env=os.environ | master | dict.fromkeys(names, str(rank)) | dict.fromkeys(sizes, "2"),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=400)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert account(tmp_path / "two")["stages"]["tokenizer"]["processes"] == 2
+    assert sum("training the tokenizer" in text for text in said) == 1

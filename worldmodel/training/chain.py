@@ -22,6 +22,7 @@ from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.runs import RunDirectory
 from worldmodel.training.history import set_aside
 from worldmodel.training.processes import is_first, wait_for_all
+from worldmodel.training.reading import reading_figures
 from worldmodel.training.settings import TrainResult, TrainSettings
 from worldmodel.training.stages import STAGES, Source, Work
 from worldmodel.training.state import load_model, read_state
@@ -109,6 +110,8 @@ def run_stage(source: Source, stage: str, run: RunDirectory, resume: str) -> Sta
     )
     values = _account(result, settings, trainable)
     if is_first():
+        if stage == "dynamics":
+            values |= reading_figures(work.train, settings, run, result.processes)
         _export(work, result, run, stage, inputs, values)
         run.write_json("training.json", values)
     wait_for_all()

@@ -1,23 +1,28 @@
-"""The processes of one training run: who goes first, and waiting for each other."""
+"""The processes of one training run: who goes first, and waiting for each other.
+
+`torchrun` and `accelerate launch` say by RANK and WORLD_SIZE which process this is. On CPUs
+accelerate can also start them through mpirun, whose own names accelerate reads for us.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from accelerate.utils import get_cpu_distributed_information
 from torch import distributed
 
 __all__ = ["first_process_first", "is_first", "joined_processes", "process_count", "wait_for_all"]
 
 
 def process_count() -> int:
-    """How many processes torchrun or accelerate started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """How many processes torchrun, accelerate or mpirun started."""
+    return int(get_cpu_distributed_information().world_size)
 
 
 def is_first() -> bool:
     """Whether this is the process that writes."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return int(get_cpu_distributed_information().rank) == 0
 
 
 def wait_for_all() -> None:
@@ -51,7 +56,12 @@ def joined_processes(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl")
+    place = get_cpu_distributed_information()
+    distributed.init_process_group(
+        "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl",
+        rank=place.rank,
+        world_size=place.world_size,
+    )
     try:
         yield
     finally:

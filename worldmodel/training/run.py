@@ -101,6 +101,8 @@ def _write_figures(
         figures[f"{stage}_seconds"] = record.values["seconds"]
         for name, value in record.values["losses"].items():
             figures[f"{stage}_{name}"] = value
+    reader = ("clips_per_s", "clips_over_training")
+    figures |= {k: r.values[k] for r in records.values() for k in reader if k in r.values}
     figures["train_seconds"] = sum(record.values["seconds"] for record in records.values())
     directory.write_metrics(figures)
 
