@@ -1,0 +1,1 @@
+"""How sound is read: waveforms, log-mel features, the neural codec, and speech made offline."""

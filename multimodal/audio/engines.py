@@ -1,0 +1,146 @@
+"""Speech synthesisers as programs of the system: text in, waveform out, and nothing bundled."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+import torch
+from torch import Tensor
+
+from multimodal.errors import AudioError, MissingProgramError
+
+__all__ = ["ENGINES", "Voice", "available", "speak"]
+
+_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Who speaks.
+
+    Attributes:
+        engine: a name in `ENGINES`.
+        name: what the engine calls the voice.
+    """
+
+    engine: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _Engine:
+    program: str
+    packages: str
+    command: Callable[[str, float, int, Path, Path], list[str]]
+
+
+def _espeak(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[str]:
+    words_per_minute = str(round(165 * speed))
+    return [
+        "espeak-ng", "-v", name, "-s", words_per_minute, "-p", str(pitch),
+        "-f", str(text), "-w", str(wav),
+    ]  # fmt: skip
+
+
+def _flite(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[str]:
+    stretch = f"duration_stretch={1 / speed:.3f}"
+    mean_hz = f"int_f0_target_mean={80 + 1.2 * pitch:.0f}"
+    # Statistical voices carry their own melody; only the diphone voice takes a mean pitch.
+    melody = ["--setf", mean_hz] if name.startswith("kal") else []
+    return ["flite", "-voice", name, "--setf", stretch, *melody, "-f", str(text), "-o", str(wav)]
+
+
+def _festival(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[str]:
+    scheme = f"(begin (voice_{name}) (Parameter.set 'Duration_Stretch {1 / speed:.3f}))"
+    return ["text2wave", "-eval", scheme, "-o", str(wav), str(text)]
+
+
+ENGINES: Mapping[str, _Engine] = {
+    "espeak-ng": _Engine("espeak-ng", "espeak-ng", _espeak),
+    "flite": _Engine("flite", "flite", _flite),
+    "festival": _Engine("text2wave", "festival festvox-kdlpc16k", _festival),
+}
+
+
+def available(engine: str) -> bool:
+    """Whether the engine's program is installed.
+
+    Raises:
+        AudioError: there is no such engine.
+    """
+    return shutil.which(_engine(engine).program) is not None
+
+
+def _engine(name: str) -> _Engine:
+    if name not in ENGINES:
+        raise AudioError(f"There is no engine {name!r}; expected one of {', '.join(ENGINES)}.")
+    return ENGINES[name]
+
+
+def speak(text: str, voice: Voice, speed: float = 1.0, pitch: int = 50) -> tuple[Tensor, int]:
+    """Say a text.
+
+    Args:
+        text: what to say, at least one letter or digit.
+        voice: who says it.
+        speed: 1 is the engine's usual speed, 2 twice as fast.
+        pitch: 0 to 99, 50 being the voice's own; engines without a choice ignore it.
+
+    Returns:
+        float32 (samples,) in [-1, 1], and its rate in hertz.
+
+    Raises:
+        AudioError: nothing to say, an unknown engine or voice, or the engine failed.
+        MissingProgramError: the engine is not installed.
+    """
+    engine = _engine(voice.engine)
+    if not any(letter.isalnum() for letter in text):
+        raise AudioError(f"There is nothing to say in {text!r}: at least one letter is needed.")
+    if not available(voice.engine):
+        raise MissingProgramError(
+            f"The program {engine.program} makes the speech and is not installed: "
+            f"`apt-get install {engine.packages}`."
+        )
+    if voice.engine == "flite":
+        _refuse_unknown_flite_voice(voice.name)
+    with tempfile.TemporaryDirectory(prefix="speech-") as folder:
+        said, wav = Path(folder) / "text.txt", Path(folder) / "speech.wav"
+        said.write_text(text + "\n", encoding="utf-8")
+        _run(engine.command(voice.name, speed, pitch, said, wav), voice)
+        samples, rate_hz = soundfile.read(wav, dtype="float32", always_2d=True)
+    if len(samples) == 0:
+        raise AudioError(f"{voice.engine} said nothing for {text!r}.")
+    return torch.from_numpy(samples.mean(axis=1)), int(rate_hz)
+
+
+def _refuse_unknown_flite_voice(name: str) -> None:
+    """Flite speaks with its first voice, without a word about it, when it does not know one."""
+    listed = subprocess.run(
+        ["flite", "-lv"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    ).stdout
+    voices = listed.partition(":")[2].split()
+    if name not in voices:
+        raise AudioError(f"flite has no voice {name!r}; it has {', '.join(voices)}.")
+
+
+def _run(command: list[str], voice: Voice) -> None:
+    """Run an engine; some of them report a wrong voice on the error stream only."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise AudioError(f"{voice.engine} did not finish within {_TIMEOUT_S} s.") from error
+    wav = Path(command[command.index("-w" if "-w" in command else "-o") + 1])
+    if done.returncode or not wav.is_file() or wav.stat().st_size == 0:
+        raise AudioError(
+            f"{voice.engine} failed with the voice {voice.name!r}: "
+            f"{(done.stderr or done.stdout).strip()[:300] or 'no message'}. "
+            f"`{ENGINES[voice.engine].program}` lists its voices; see its manual."
+        )
