@@ -1,4 +1,4 @@
-"""Attention over the active tokens of a frame, and over those of the frames before it.
+"""Attention over the active tokens of a frame, those of the frames before it, and the first frame.
 
 Pre-RMSNorm, grouped queries, QK-norm, SwiGLU. Positions enter as rotations: row and column for
 a frame's own tokens, and age in frames as well where the past is read. Keys are cached before
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Block", "FrameMemory", "Layout", "rotate"]
+__all__ = ["Anchor", "Block", "FrameMemory", "Layout", "Rotation", "attend", "rotate"]
 
 
 class FrameMemory(NamedTuple):
@@ -35,25 +35,74 @@ class FrameMemory(NamedTuple):
         )
 
 
+class Anchor(NamedTuple):
+    """What a layer keeps for ever of the frame a rollout began with.
+
+    Attributes:
+        keys: (B, N, heads, D), rotated.
+        values: (B, N, heads, D).
+    """
+
+    keys: Tensor
+    values: Tensor
+
+
+class Rotation(NamedTuple):
+    """Cosine and sine of the angles by which T tokens are rotated, each (B, T, 1, D/2)."""
+
+    cos: Tensor
+    sin: Tensor
+
+    @classmethod
+    def of(cls, angles_BTd: Tensor) -> Rotation:
+        """The rotation by angles (B, T, D/2)."""
+        wide = angles_BTd.unsqueeze(2)
+        return cls(wide.cos(), wide.sin())
+
+
 class Layout(NamedTuple):
     """Where the tokens in hand and those in memory lie.
 
     Attributes:
-        own: rotation angles of this frame's tokens (B, K, D/2).
-        past: rotation angles of the remembered tokens (B, context * K, D/2).
-        past_bias: 0 where a remembered frame exists, -inf where not (B, 1, 1, context * K).
+        own: rotations of this frame's tokens, K of them.
+        past: rotations of the remembered tokens, context * K of them.
+        bias: 0 where a key exists, -inf where not (B, 1, 1, N + context * K + K).
     """
 
-    own: Tensor
-    past: Tensor
-    past_bias: Tensor
+    own: Rotation
+    past: Rotation
+    bias: Tensor
 
 
-def rotate(x_BTHD: Tensor, angles_BTd: Tensor) -> Tensor:
-    """Rotate pairs of channels: (B, T, H, D) by angles (B, T, D/2)."""
+def rotate(x_BTHD: Tensor, rotation: Rotation) -> Tensor:
+    """Rotate pairs of channels of T tokens (B, T, H, D)."""
     first, second = x_BTHD.chunk(2, -1)
-    cos, sin = angles_BTd.cos().unsqueeze(2), angles_BTd.sin().unsqueeze(2)
+    cos, sin = rotation
     return torch.cat([first * cos - second * sin, first * sin + second * cos], -1)
+
+
+def attend(q_BKHD: Tensor, k_BTGD: Tensor, v_BTGD: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention of K queries to T keys, several query heads sharing each key head.
+
+    Plain products: on a CPU the fused kernel's backward pass in bfloat16 costs more than all the
+    rest of the layer.
+
+    Args:
+        q_BKHD: queries.
+        k_BTGD: keys, G a divisor of H.
+        v_BTGD: values.
+        bias: added to the scores (B, 1, 1, T), or None.
+
+    Returns:
+        (B, K, H, D).
+    """
+    batch, count, heads, size = q_BKHD.shape
+    groups = k_BTGD.shape[2]
+    q = q_BKHD.unflatten(2, (groups, -1)).permute(0, 2, 3, 1, 4).reshape(batch, groups, -1, size)
+    scores = (q @ k_BTGD.permute(0, 2, 3, 1)).float() * size**-0.5
+    weights = (scores if bias is None else scores + bias).softmax(-1)
+    mixed = (weights @ v_BTGD.transpose(1, 2)).unflatten(2, (-1, count))
+    return mixed.permute(0, 3, 1, 2, 4).reshape(batch, count, heads, size)
 
 
 class Block(nn.Module):
@@ -63,7 +112,7 @@ class Block(nn.Module):
         width: model width.
         heads: query heads.
         kv_heads: key and value heads, a divisor of `heads`.
-        temporal: whether the layer reads and writes memory.
+        temporal: whether the layer reads and writes memory, and reads the first frame.
     """
 
     def __init__(self, width: int, heads: int, kv_heads: int, temporal: bool) -> None:
@@ -76,6 +125,8 @@ class Block(nn.Module):
         self.qkv = nn.Linear(width, (heads + 2 * kv_heads) * self.head_dim, bias=False)
         self.norm_q = nn.RMSNorm(self.head_dim)
         self.norm_k = nn.RMSNorm(self.head_dim)
+        if temporal:
+            self.anchor_kv = nn.Linear(width, 2 * kv_heads * self.head_dim, bias=False)
         self.out = nn.Linear(width, width, bias=False)
         self.norm_mlp = nn.RMSNorm(width)
         self.up = nn.Linear(width, 2 * hidden, bias=False)
@@ -83,8 +134,18 @@ class Block(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.down.weight)
 
+    def anchor(self, first: Tensor, rotation: Rotation) -> Anchor:
+        """What a temporal layer keeps of the first frame's tokens (B, N, W)."""
+        k, v = self.anchor_kv(first).float().unflatten(-1, (2 * self.kv_heads, -1)).chunk(2, 2)
+        return Anchor(rotate(self.norm_k(k), rotation), v)
+
     def forward(
-        self, x: Tensor, condition: Tensor, layout: Layout, memory: FrameMemory | None
+        self,
+        x: Tensor,
+        condition: Tensor,
+        layout: Layout,
+        memory: FrameMemory | None,
+        anchor: Anchor | None,
     ) -> tuple[Tensor, FrameMemory | None]:
         """One layer.
 
@@ -93,30 +154,25 @@ class Block(nn.Module):
             condition: action and signal level (B, W), added before attention.
             layout: positions.
             memory: of a temporal layer; None otherwise.
+            anchor: of a temporal layer; None otherwise.
 
         Returns:
             Tokens (B, K, W) and the memory with this frame pushed.
         """
         batch, count, width = x.shape
         hidden = self.norm_attention(x) + self.condition(condition)[:, None]
-        sizes = [self.heads * self.head_dim] + [self.kv_heads * self.head_dim] * 2
-        q, k, v = self.qkv(hidden).split(sizes, -1)
-        q = self.norm_q(q.view(batch, count, self.heads, self.head_dim))
-        k = self.norm_k(k.view(batch, count, self.kv_heads, self.head_dim))
-        v = v.view(batch, count, self.kv_heads, self.head_dim)
+        # Norms, rotations and the softmax stay in float32 under autocast.
+        parts = self.qkv(hidden).float().unflatten(-1, (-1, self.head_dim))
+        q, k, v = parts.split([self.heads, self.kv_heads, self.kv_heads], 2)
+        q, k = self.norm_q(q), self.norm_k(k)
         keys, values, bias = rotate(k, layout.own), v, None
-        if memory is not None:
-            keys = torch.cat([rotate(memory.keys.flatten(1, 2), layout.past), keys], 1)
-            values = torch.cat([memory.values.flatten(1, 2), v], 1)
-            bias = F.pad(layout.past_bias, (0, count))
+        if memory is not None and anchor is not None:
+            past = rotate(memory.keys.flatten(1, 2), layout.past)
+            keys = torch.cat([anchor.keys, past, keys], 1)
+            values = torch.cat([anchor.values, memory.values.flatten(1, 2), v], 1)
+            bias = layout.bias
             memory = memory.push(k, v)
-        mixed = F.scaled_dot_product_attention(
-            rotate(q, layout.own).transpose(1, 2),
-            keys.transpose(1, 2),
-            values.transpose(1, 2),
-            attn_mask=bias,
-            enable_gqa=self.heads != self.kv_heads,
-        )
-        x = x + self.out(mixed.transpose(1, 2).reshape(batch, count, width))
+        mixed = attend(rotate(q, layout.own), keys, values, bias)
+        x = x + self.out(mixed.reshape(batch, count, width))
         gate, value = self.up(self.norm_mlp(x)).chunk(2, -1)
         return x + self.down(F.silu(gate) * value), memory

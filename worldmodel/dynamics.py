@@ -24,7 +24,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from worldmodel.attention import Block, FrameMemory, Layout
+from worldmodel.attention import Anchor, Block, FrameMemory, Layout, Rotation
 from worldmodel.heads import OutcomeHead
 
 __all__ = ["Dynamics", "Memory", "Prediction"]
@@ -39,6 +39,7 @@ class Memory(NamedTuple):
         places: which tokens the remembered frames' entries are, int64 (B, context, K).
         filled: how many frames are remembered, int64 (B,), at most `context`.
         layers: one FrameMemory for each temporal layer.
+        anchors: one Anchor for each temporal layer, of the frame the rollout began with.
     """
 
     latents: Tensor
@@ -46,6 +47,7 @@ class Memory(NamedTuple):
     places: Tensor
     filled: Tensor
     layers: tuple[FrameMemory, ...]
+    anchors: tuple[Anchor, ...]
 
     def detach(self) -> Memory:
         """The same values without their gradient history."""
@@ -55,6 +57,7 @@ class Memory(NamedTuple):
             self.places,
             self.filled,
             tuple(FrameMemory(k.detach(), v.detach()) for k, v in self.layers),
+            tuple(Anchor(k.detach(), v.detach()) for k, v in self.anchors),
         )
 
 
@@ -72,6 +75,13 @@ class Prediction(NamedTuple):
     gate: Tensor
     chosen: Tensor
     layers: tuple[FrameMemory, ...]
+
+
+def _neighbours(rows: int, columns: int) -> Tensor:
+    """For each place of a grid the places around and at it, int64 (N, 9); N is beyond the edge."""
+    places = F.pad(torch.arange(rows * columns).view(rows, columns), (1, 1, 1, 1), value=-1)
+    windows = places.unfold(0, 3, 1).unfold(1, 3, 1).reshape(rows * columns, 9)
+    return torch.where(windows < 0, rows * columns, windows)
 
 
 def unit_rms(latents: Tensor) -> Tensor:
@@ -121,6 +131,8 @@ class Dynamics(ModelMixin, ConfigMixin):
         self.gate_action = nn.Linear(action_dim, 48)
         self.gate_out = nn.Conv2d(48, 1, 3, padding=1)
         self.stem = nn.Linear(9 * 3 * channels, width)
+        self.anchor_stem = nn.Linear(9 * channels, width)
+        self.anchor_norm = nn.RMSNorm(width)
         self.position = nn.Parameter(torch.randn(rows * columns, width) * 0.02)
         self.action = nn.Sequential(
             nn.Linear(action_dim, width), nn.SiLU(), nn.Linear(width, width)
@@ -137,14 +149,22 @@ class Dynamics(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.head.bias)
         # A still start: about one token in ten changes.
         nn.init.constant_(self.gate_out.get_parameter("bias"), -2.0)
+        around = _neighbours(rows, columns)
+        self.register_buffer("neighbours_N9", around, persistent=False)
 
     @property
     def tokens(self) -> int:
         """N, tokens of a frame."""
         return int(self.config.rows * self.config.columns)
 
-    def start(self, latents: Tensor) -> Memory:
-        """Memory of a rollout that begins at one frame, latents (B, N, C)."""
+    def start(self, latents: Tensor, first: Tensor | None = None) -> Memory:
+        """Memory of a rollout that begins at one frame.
+
+        Args:
+            latents: the frame (B, N, C).
+            first: an earlier frame of the same scene to remember for ever (B, N, C), whose
+                objects look as they should; the frame itself when not given.
+        """
         batch, context = len(latents), self.config.context
         head_dim = self.config.width // self.config.heads
         shape = (batch, context, self.active, self.config.kv_heads, head_dim)
@@ -156,7 +176,17 @@ class Dynamics(ModelMixin, ConfigMixin):
             torch.zeros(batch, context, self.active, dtype=torch.long, device=latents.device),
             torch.zeros(batch, dtype=torch.long, device=latents.device),
             tuple(FrameMemory(blank, blank) for _ in range(temporal)),
+            self._anchors(latents if first is None else first),
         )
+
+    def _anchors(self, first: Tensor) -> tuple[Anchor, ...]:
+        """What each temporal layer keeps of the frame a rollout began with (B, N, C)."""
+        places = torch.arange(self.tokens, device=first.device).expand(len(first), -1)
+        age = torch.full_like(places, -(self.config.context + 1), dtype=torch.float)
+        rotation = Rotation.of(self._angles(places, age))
+        tokens = self.anchor_stem(self._neighbourhoods(first, places)) + self.position
+        tokens = self.anchor_norm(tokens)
+        return tuple(block.anchor(tokens, rotation) for block in self.blocks if block.temporal)
 
     def predict(
         self,
@@ -189,21 +219,20 @@ class Dynamics(ModelMixin, ConfigMixin):
         ahead = torch.zeros_like(last) if candidate is None else candidate - last
         gate = self._gate(last, memory.change, action)
         chosen = self._choose(gate)
-        around = self._neighbourhoods(torch.cat([last, memory.change, ahead], -1))
-        index = chosen.unsqueeze(-1)
-        x = self.stem(around.gather(1, index.expand(-1, -1, around.shape[-1])))
-        x = x + self.position[chosen]
+        around = self._neighbourhoods(torch.cat([last, memory.change, ahead], -1), chosen)
+        x = self.stem(around) + self.position[chosen]
         layout = self._layout(chosen, memory)
         kept: list[FrameMemory] = []
-        past = iter(memory.layers)
+        past = iter(zip(memory.layers, memory.anchors, strict=True))
         for block in self.blocks:
-            x, pushed = block(x, condition, layout, next(past) if block.temporal else None)
+            layer, anchor = next(past) if block.temporal else (None, None)
+            x, pushed = block(x, condition, layout, layer, anchor)
             if pushed is not None:
                 kept.append(pushed)
-        wide = index.expand(-1, -1, last.shape[-1])
+        wide = chosen.unsqueeze(-1).expand(-1, -1, last.shape[-1])
         moves = (gate.gather(1, chosen).sigmoid() > self.config.still_below).unsqueeze(-1)
         old = last.gather(1, wide)
-        new = unit_rms(old + self.head(self.norm(x)))
+        new = unit_rms(old + self.head(self.norm(x)).float())
         latents = last.scatter(1, wide, torch.where(moves, new, old))
         return Prediction(latents, gate, chosen, tuple(kept))
 
@@ -212,15 +241,19 @@ class Dynamics(ModelMixin, ConfigMixin):
         places = torch.cat([memory.places[:, 1:], prediction.chosen[:, None]], 1)
         filled = (memory.filled + 1).clamp(max=self.config.context)
         change = latents - memory.latents
-        return Memory(latents, change, places, filled, prediction.layers)
+        return Memory(latents, change, places, filled, prediction.layers, memory.anchors)
 
     def _grid(self, latents: Tensor) -> Tensor:
         """Tokens (B, N, C) laid out as a grid (B, C, rows, columns)."""
         return latents.transpose(1, 2).unflatten(2, (self.config.rows, self.config.columns))
 
-    def _neighbourhoods(self, latents: Tensor) -> Tensor:
-        """Each token with its eight neighbours, zeros beyond the edge: (B, N, 9 * C)."""
-        return F.unfold(self._grid(latents), 3, padding=1).transpose(1, 2)
+    def _neighbourhoods(self, latents_BNC: Tensor, chosen_BK: Tensor) -> Tensor:
+        """Chosen tokens with their eight neighbours, zeros beyond the edge: (B, K, 9 * C)."""
+        batch, count = chosen_BK.shape
+        padded = F.pad(latents_BNC, (0, 0, 0, 1))
+        index = self.neighbours_N9[chosen_BK].view(batch, 9 * count, 1)
+        around = padded.gather(1, index.expand(-1, -1, padded.shape[-1]))
+        return around.view(batch, count, -1)
 
     def _gate(self, last: Tensor, change: Tensor, action: Tensor) -> Tensor:
         """Logit that each token changes (B, N)."""
@@ -257,4 +290,5 @@ class Dynamics(ModelMixin, ConfigMixin):
         missing = (-age)[None] > memory.filled[:, None]
         bias = torch.zeros(batch, context, device=chosen.device)
         bias = bias.masked_fill(missing, -torch.inf).repeat_interleave(self.active, 1)
-        return Layout(own, past.flatten(1, 2), bias[:, None, None])
+        bias = F.pad(bias, (self.tokens, self.active))
+        return Layout(Rotation.of(own), Rotation.of(past.flatten(1, 2)), bias[:, None, None])

@@ -18,17 +18,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal.atomic import atomic_path, require_free_space
-from multimodal.clips import WindowSampler
+from multimodal.clips import Window, WindowSampler
 from multimodal.flat import FlatEpisodes
 from multimodal.tokenizer import VideoTokenizer
 
-__all__ = ["LatentClips", "cached_latents"]
+__all__ = ["LatentClips", "cached_latents", "encoder_fingerprint"]
 
 BATCH = 128
 
 
-def _fingerprint(tokenizer: VideoTokenizer, flat: FlatEpisodes) -> str:
-    digest = hashlib.blake2b(flat.key.encode(), digest_size=8)
+def encoder_fingerprint(tokenizer: VideoTokenizer, dataset: str = "") -> str:
+    """Name the encoder's weights, and a dataset if given; the decoder does not matter."""
+    digest = hashlib.blake2b(dataset.encode(), digest_size=8)
     for name, value in sorted(tokenizer.encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())
@@ -52,7 +53,7 @@ def cached_latents(
     Raises:
         DiskFullError: there is no space for the file.
     """
-    path = folder / f"latents-{_fingerprint(tokenizer, flat)}.npy"
+    path = folder / f"latents-{encoder_fingerprint(tokenizer, flat.key)}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         count, height, width = flat.frames.shape[:3]
@@ -71,11 +72,23 @@ def cached_latents(
     return mapped
 
 
+def _changes_before(latents: NDArray[np.float16]) -> NDArray[np.int64]:
+    """How many tokens changed from one frame to the next, summed up to each frame, (F,)."""
+    changed = np.zeros(len(latents), np.int64)
+    for start in range(1, len(latents), BATCH):
+        stop = min(start + BATCH, len(latents))
+        now, before = latents[start:stop], latents[start - 1 : stop - 1]
+        changed[start:stop] = (now != before).any(-1).sum(-1)
+    return np.cumsum(changed)
+
+
 class LatentClips(Dataset[dict[str, Tensor]]):
     """Random clips of latents; item i is a function of (seed, i) and the dataset alone.
 
     Item i holds "latents" float16 (T, N, C), "actions" float32 (T-1, A) scaled to [-1, 1],
-    "rewards" float32 (T-1,), "success" bool (T,), "goal" float32 (G,).
+    "rewards" float32 (T-1,), "success" bool (T,), "goal" float32 (G,), and "first" float16 (N, C),
+    a random frame of the episode that is not later than the clip's first: what a rollout that
+    began then would remember of its beginning.
 
     Args:
         flat: the dataset.
@@ -86,6 +99,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         samples: the length of this dataset.
         low: lower bound of each action (A,).
         high: upper bound of each action (A,).
+        lively: windows drawn for each item; the one whose tokens change most often is served.
 
     Raises:
         DatasetError: no episode of the split has T frames.
@@ -101,10 +115,13 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         samples: int,
         low: NDArray[np.float32],
         high: NDArray[np.float32],
+        lively: int = 1,
     ) -> None:
         self.flat, self.latents, self.frames, self.samples = flat, latents, frames, samples
         self.windows = WindowSampler(flat.starts, frames, seed, flat.episodes(split))
         self._low, self._span = low, high - low
+        self._candidates = lively
+        self._changes = _changes_before(latents) if lively > 1 else None
 
     def __len__(self) -> int:
         return self.samples
@@ -112,18 +129,30 @@ class LatentClips(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < self.samples:
             raise IndexError(f"clip {index} of {self.samples}")
-        window = self.windows.draw(index)
+        window = self._window(index)
+        begun = int(self.flat.starts[window.episode])
+        rng = np.random.default_rng([self.windows.seed, index, 1])
         frames = slice(window.start, window.start + self.frames)
         steps = slice(window.start, window.start + self.frames - 1)
         actions = (self.flat.actions[steps] - self._low) / self._span * 2 - 1
         arrays = {
             "latents": self.latents[frames],
+            "first": self.latents[rng.integers(begun, window.start + 1)],
             "actions": actions.astype(np.float32),
             "rewards": self.flat.rewards[steps],
             "success": self.flat.success[frames],
             "goal": self.flat.goals[window.episode],
         }
         return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+
+    def _window(self, index: int) -> Window:
+        if self._changes is None:
+            return self.windows.draw(index)
+        base = index * self._candidates
+        drawn = [self.windows.draw(base + number) for number in range(self._candidates)]
+        last = self.frames - 1
+        changes = self._changes
+        return max(drawn, key=lambda window: changes[window.start + last] - changes[window.start])
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Tensor]]:
         """Several clips at once."""

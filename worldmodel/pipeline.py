@@ -236,9 +236,10 @@ class WorldModelPipeline(DiffusionPipeline):
         if pixels.ndim != 5:
             raise FrameError(f"Expected (B, T, H, W, 3), got {tuple(pixels.shape)}.")
         batch, steps = pixels.shape[:2]
+        first = self.tokenizer.encode(pixels[:, :1])[:, 0]
         pixels = pixels[:, -(self.context + 1) :]
         latents = self.tokenizer.encode(pixels)
-        memory = self.dynamics.start(latents[:, 0])
+        memory = self.dynamics.start(latents[:, 0], first)
         if steps > 1:
             if actions is None:
                 raise ActionError(f"{steps} frames need the {steps - 1} actions between them.")

@@ -20,6 +20,9 @@ class Stage(BaseModel):
     """Frames of each clip that are used."""
     unroll: bool
     """Whether the clip follows the model's own outputs after a few given frames."""
+    blind: int = Field(default=0, ge=0)
+    """Up to so many own steps are taken without gradients or loss before those that count: the
+    model then meets what it makes of a scene after a while, at a third of the cost."""
 
 
 class Recipe(BaseModel):
@@ -42,8 +45,13 @@ class Recipe(BaseModel):
     """Share of the batches that start from one image instead of a few frames."""
     context_noise: float = Field(default=0.1, ge=0)
     """Largest standard deviation of the noise on given frames; the model is told how much."""
+    damage: float = Field(default=0.0, ge=0, le=1)
+    """Share of the unrolled clips whose last given frame is damaged in places, as if an object
+    had faded or smeared: the model learns to make it whole again."""
+    lively: int = Field(default=1, ge=1)
+    """Clips drawn for each one that is used: the one in which most changes."""
     changed_weight: float = Field(default=5.0, ge=1)
-    """Weight of a token that changes, against 1 for one that does not."""
+    """Weight of a token that changes, or is wrong, against 1 for one that does not."""
     ema: float = Field(default=0.995, ge=0, lt=1)
     """Decay of the averaged weights, which are what is exported."""
 

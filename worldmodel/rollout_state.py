@@ -12,13 +12,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from multimodal.errors import StateError
-from worldmodel.attention import FrameMemory
+from worldmodel.attention import Anchor, FrameMemory
 from worldmodel.dynamics import Memory
 
 __all__ = ["RolloutState"]
 
 _LANES = ("goal", "seed", "step")
 _MEMORY = ("latents", "change", "places", "filled")
+_LAYER = ("keys", "values", "anchor_keys", "anchor_values")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class RolloutState:
         for index, layer in enumerate(self.memory.layers):
             named[f"keys_{index}"] = layer.keys
             named[f"values_{index}"] = layer.values
+        for index, anchor in enumerate(self.memory.anchors):
+            named[f"anchor_keys_{index}"] = anchor.keys
+            named[f"anchor_values_{index}"] = anchor.values
         return named | {name: getattr(self, name) for name in _LANES}
 
     @classmethod
@@ -61,7 +65,7 @@ class RolloutState:
         """
         layers = sum(name.startswith("keys_") for name in arrays)
         wanted = [*_MEMORY, *_LANES]
-        wanted += [f"{kind}_{index}" for index in range(layers) for kind in ("keys", "values")]
+        wanted += [f"{kind}_{index}" for index in range(layers) for kind in _LAYER]
         missing = sorted(set(wanted) - set(arrays))
         if missing:
             raise StateError(f"The saved rollout lacks {', '.join(missing)}; save it again.")
@@ -72,8 +76,12 @@ class RolloutState:
             FrameMemory(arrays[f"keys_{index}"], arrays[f"values_{index}"])
             for index in range(layers)
         )
+        anchors = tuple(
+            Anchor(arrays[f"anchor_keys_{index}"], arrays[f"anchor_values_{index}"])
+            for index in range(layers)
+        )
         latents, change, places, filled = (arrays[name] for name in _MEMORY)
-        memory = Memory(latents, change, places, filled, kept)
+        memory = Memory(latents, change, places, filled, kept, anchors)
         return cls(memory, *(arrays[name] for name in _LANES))
 
     def fork(self) -> RolloutState:

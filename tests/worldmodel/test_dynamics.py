@@ -90,6 +90,33 @@ def test_what_lies_beyond_the_context_is_forgotten() -> None:
     assert torch.equal(one, two), "entries that are not filled must not matter"
 
 
+def test_the_first_frame_is_remembered_for_ever() -> None:
+    model, latents = small_dynamics(), unit(1, 16, 8)
+    actions = torch.rand(1, 12, 2)
+    _, memory = roll(model, model.start(latents, unit(1, 16, 8, seed=3)), actions)
+    other = memory._replace(anchors=model.start(latents, unit(1, 16, 8, seed=4)).anchors)
+    with torch.no_grad():
+        before = model.predict(memory, actions[:, 0]).latents
+        after = model.predict(other, actions[:, 0]).latents
+    assert not torch.equal(before, after)
+
+
+def test_a_rollout_that_begins_at_its_first_frame_needs_no_other() -> None:
+    model, latents = small_dynamics(), unit(1, 16, 8)
+    actions = torch.rand(1, 3, 2)
+    one, _ = roll(model, model.start(latents), actions)
+    other, _ = roll(model, model.start(latents, latents), actions)
+    assert torch.equal(one, other)
+
+
+def test_a_token_sees_its_eight_neighbours_and_nothing_beyond_the_edge() -> None:
+    model = small_dynamics()
+    places = torch.arange(16, dtype=torch.float).view(1, 16, 1)
+    around = model._neighbourhoods(places + 1, torch.tensor([[0, 5]]))
+    assert around[0, 0].tolist() == [0, 0, 0, 0, 1, 2, 0, 5, 6]
+    assert around[0, 1].tolist() == [1, 2, 3, 5, 6, 7, 9, 10, 11]
+
+
 def test_a_lane_of_a_batch_equals_the_lane_alone() -> None:
     model, first = small_dynamics(), unit(4, 16, 8)
     actions = torch.rand(4, 8, 2)
@@ -100,9 +127,11 @@ def test_a_lane_of_a_batch_equals_the_lane_alone() -> None:
 
 FORCED = Stage(steps=20, frames=4, unroll=False)
 UNROLLED = Stage(steps=1, frames=5, unroll=True)
+BLIND = Stage(steps=1, frames=5, unroll=True, blind=2)
 RECIPES = [
     Recipe(name="next", stages=(FORCED,)),
     Recipe(name="unrolled", stages=(FORCED, UNROLLED)),
+    Recipe(name="mended", stages=(FORCED, BLIND), damage=0.3),
     Recipe(name="refined", stages=(FORCED, UNROLLED), sampling_steps=2),
     Recipe(name="forcing", stages=(FORCED,), source="noise", forcing="levels", sampling_steps=4),
 ]
@@ -127,6 +156,7 @@ def test_every_recipe_learns_to_move_what_the_action_moves(recipe: Recipe) -> No
                 place = (place + actions[:, step, 0].long()).clamp(0, 3)
         batch = {
             "latents": latents,
+            "first": latents[:, 0],
             "actions": actions,
             "rewards": torch.zeros(16, 4),
             "success": torch.zeros(16, 5, dtype=torch.bool),

@@ -11,6 +11,7 @@ from diffusers import FlowMapEulerDiscreteScheduler
 from torch import Tensor, nn
 
 from worldmodel.dynamics import Dynamics, Memory, Prediction
+from worldmodel.objectives.damage import damaged
 from worldmodel.objectives.shortcut import shortcut_step
 from worldmodel.recipe import Recipe
 from worldmodel.sampler import next_frame
@@ -18,6 +19,7 @@ from worldmodel.sampler import next_frame
 __all__ = ["DynamicsObjective"]
 
 CHANGE = 0.05
+WRONG = 0.3
 
 
 class DynamicsObjective(nn.Module):
@@ -61,6 +63,7 @@ class DynamicsObjective(nn.Module):
     def forward(
         self,
         latents: Tensor,
+        first: Tensor,
         actions: Tensor,
         rewards: Tensor,
         success: Tensor,
@@ -70,6 +73,7 @@ class DynamicsObjective(nn.Module):
 
         Args:
             latents: (B, T, N, C).
+            first: the frame the rollout is said to have begun with (B, N, C).
             actions: (B, T-1, A) in [-1, 1].
             rewards: (B, T-1).
             success: bool (B, T).
@@ -79,30 +83,34 @@ class DynamicsObjective(nn.Module):
             loss, and the parts: frame, gate, outcome, and error over the frozen frame's.
         """
         stage = self.recipe.stage(int(self.steps_done))
-        latents = latents[:, : stage.frames].float()
+        latents, first = latents[:, : stage.frames].float(), first.float()
         steps = latents.shape[1] - 1
         given = self._given() if stage.unroll else steps + 1
+        blind = min(int(torch.randint(0, stage.blind + 1, ())), steps - 1)
         noise = self._noise(latents)
-        first = latents[:, 0]
-        memory = self.dynamics.start(first + noise[:, None, None] * torch.randn_like(first))
+        memory = self.dynamics.start(self._given_frame(latents, first, 0, given, noise), first)
         frame_loss = latents.new_zeros(())
         gate_loss = latents.new_zeros(())
         error, frozen = latents.new_zeros(()), latents.new_zeros(())
         for step in range(steps):
+            counts = step >= blind
             true, before = latents[:, step + 1], latents[:, step]
-            label = noise if step < given else noise * 0
-            prediction, loss = self._step(memory, actions[:, step], true, before, label)
             changed = (true - before).square().mean(-1).sqrt() > CHANGE
-            frame_loss = frame_loss + loss / steps
-            gate_loss = (
-                gate_loss
-                + F.binary_cross_entropy_with_logits(prediction.gate, changed.float()) / steps
-            )
-            error = error + (prediction.latents.detach() - true).square().mean()
-            frozen = frozen + (latents[:, 0] - true).square().mean()
+            # What is visibly wrong has to be chosen and mended as well.
+            wrong = (true - memory.latents.detach()).square().mean(-1).sqrt() > WRONG
+            due = changed | wrong
+            label = noise if step < given else noise * 0
+            with torch.set_grad_enabled(torch.is_grad_enabled() and counts):
+                prediction, loss = self._step(memory, actions[:, step], true, due, label)
+            if counts:
+                gate = F.binary_cross_entropy_with_logits(prediction.gate, due.float())
+                frame_loss = frame_loss + loss / (steps - blind)
+                gate_loss = gate_loss + gate / (steps - blind)
+                error = error + (prediction.latents.detach() - true).square().mean()
+                frozen = frozen + (latents[:, 0] - true).square().mean()
             fed = prediction.latents
             if step + 1 < given:
-                fed = true + noise[:, None, None] * torch.randn_like(true)
+                fed = self._given_frame(latents, first, step + 1, given, noise)
             memory = self.dynamics.advance(memory, fed, prediction)
         outcome = self._outcome_loss(latents, rewards[:, :steps], success, goal)
         return {
@@ -112,6 +120,19 @@ class DynamicsObjective(nn.Module):
             "outcome": outcome,
             "over_frozen": error / frozen,
         }
+
+    def _given_frame(
+        self, latents: Tensor, first: Tensor, step: int, given: int, noise: Tensor
+    ) -> Tensor:
+        """Frame `step` as the model is given it (B, N, C): noisy, the last one damaged as well."""
+        frame = latents[:, step]
+        if step == given - 1 and self.recipe.damage:
+            config = self.dynamics.config
+            later = latents[:, int(torch.randint(step, latents.shape[1], ()))]
+            faded = torch.rand(len(frame), 1, 1, device=frame.device) < 0.5
+            other = torch.where(faded, first, later)
+            frame = damaged(frame, other, self.recipe.damage, config.rows, config.columns)
+        return frame + noise[:, None, None] * torch.randn_like(frame)
 
     def _given(self) -> int:
         """How many true frames an unrolled batch is fed before it follows itself."""
@@ -125,11 +146,18 @@ class DynamicsObjective(nn.Module):
         return size * (torch.rand(batch, device=latents.device) < 0.5)
 
     def _step(
-        self, memory: Memory, action: Tensor, true: Tensor, before: Tensor, label: Tensor
+        self, memory: Memory, action: Tensor, true: Tensor, due: Tensor, label: Tensor
     ) -> tuple[Prediction, Tensor]:
-        """Predict one frame and weigh its error: the prediction and a scalar."""
-        changed = (true - before).square().mean(-1).sqrt() > CHANGE
-        weight = 1 + (self.recipe.changed_weight - 1) * changed.float()
+        """Predict one frame and weigh its error: the prediction and a scalar.
+
+        Args:
+            memory: of the rollout so far.
+            action: (B, A).
+            true: the next frame (B, N, C).
+            due: tokens that change or are wrong, bool (B, N).
+            label: of the noise in the memory (B,).
+        """
+        weight = 1 + (self.recipe.changed_weight - 1) * due.float()
         if self.recipe.forcing == "levels":
             prediction, target, size = shortcut_step(
                 self.dynamics, self.average, memory, action, true, self.recipe.source, label
