@@ -35,7 +35,7 @@ _MOVED_WHICH = Family(
     "moved.which",
     (
         "Which object moved?",
-        "What moved?",
+        "Which one of the objects moved?",
         "Which object has moved?",
         "Which of the objects moved?",
         "Which object is in another place than before?",
@@ -44,7 +44,7 @@ _MOVED_WHICH = Family(
         "Which object changed its place?",
         "Tell me which object moved.",
         "Name the object that moved.",
-        "Compare the two frames. What has moved?",
+        "Compare the two frames. Which object has moved?",
         "Tell me which of the objects changed its place.",
     ),
 )

@@ -68,7 +68,7 @@ _NEAREST = Family(
     (
         "Which object is nearest to the {b}?",
         "Which object is closest to the {b}?",
-        "What is nearest to the {b}?",
+        "What object is nearest to the {b}?",
         "Name the object nearest to the {b}.",
         "Which of the objects is nearest to the {b}?",
         "Tell me which object is closest to the {b}.",
@@ -77,7 +77,7 @@ _NEAREST = Family(
         "The {b} is nearest to which object?",
         "Which object lies closest to the {b}?",
         "Tell me which of the objects lies nearest to the {b}.",
-        "Look at the {b}. What is closest to it?",
+        "Look at the {b}. What object is closest to it?",
     ),
 )
 _POSITION = Family(
