@@ -7,6 +7,7 @@ import torch
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from tests.worldmodel import toy_training as toy
+from worldmodel.training.processes import joined_processes
 
 # The mean over two half batches and the mean over the whole batch round differently in float32.
 TOLERANCE = 1e-5
@@ -46,3 +47,14 @@ def test_two_gloo_processes_train_as_one_with_the_same_global_batch(tmp_path, on
         torch.tensor(losses(tmp_path)), torch.tensor(losses(one_process)), atol=TOLERANCE
     )
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_process_that_accelerate_started_alone_is_warned_of(processes, monkeypatch, caplog):
+    # What `accelerate launch --cpu --num_processes` sets for one process and for two.
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    if processes == "2":
+        monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+        monkeypatch.setenv("MASTER_PORT", "29500")
+    with joined_processes(torch.device("cpu")):
+        assert ("--multi_gpu" in caplog.text) == (processes == "2")

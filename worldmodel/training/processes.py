@@ -4,6 +4,7 @@
 accelerate can also start them through mpirun, whose own names accelerate reads for us.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from accelerate.utils import get_cpu_distributed_information
 from torch import distributed
 
 __all__ = ["first_process_first", "is_first", "joined_processes", "process_count", "wait_for_all"]
+
+_log = logging.getLogger(__name__)
 
 
 def process_count() -> int:
@@ -52,6 +55,7 @@ def joined_processes(device: torch.device) -> Iterator[None]:
         device: where they train.
     """
     if process_count() == 1 or distributed.is_initialized():
+        _warn_of_a_lonely_process()
         yield
         return
     if device.type == "cuda":
@@ -66,3 +70,13 @@ def joined_processes(device: torch.device) -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def _warn_of_a_lonely_process() -> None:
+    """`accelerate launch --cpu --num_processes 2` names a master, and starts one process."""
+    launched = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+    if launched and process_count() == 1:
+        _log.warning(
+            "accelerate was asked for several processes and started one: say --multi_gpu, which "
+            "starts them on CPUs too, or --mpirun_hostfile"
+        )

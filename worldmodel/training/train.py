@@ -153,6 +153,11 @@ def _choose(settings: TrainSettings, start: Progress) -> Compute:
     several = process_count() > 1
     if several and wanted in ("auto", "cpu") and compute.device.type == "cpu":
         # Each process measures for itself, and all have to use the same format.
+        if is_first() and compute.dtype is not torch.float32:
+            _log.warning(
+                "several processes train in float32 unless all are told otherwise, as by "
+                "compute=cpu/bfloat16"
+            )
         return choose_compute("cpu/float32")
     return compute
 
