@@ -20,6 +20,7 @@ from envs.actions import ActionSpace, checked_action
 from envs.random_stream import generator_words, restore_generator
 from envs.rendering import FrameRenderer, opengl_backend
 from multimodal.errors import FrameError, StateError
+from multimodal.language.question import Question
 
 opengl_backend()
 import mujoco  # noqa: E402  MuJoCo reads MUJOCO_GL at import
@@ -152,6 +153,10 @@ class MujocoWorld(gym.Env[Frame, NDArray[np.float32]]):
 
     def captions(self) -> list[str]:
         """Sentences that are true of the current frame."""
+        return []
+
+    def questions(self, rng: np.random.Generator) -> list[Question]:
+        """Questions about the current frame with their answers, drawn by `rng`."""
         return []
 
     def _extra_arrays(self) -> dict[str, NDArray[Any]]:

@@ -27,6 +27,7 @@ from envs.push_scene import (
 )
 from envs.rendering import SUPERSAMPLING
 from multimodal.errors import ConfigError
+from multimodal.language import STILL_KINDS, Question, Scene, ask
 
 __all__ = ["PushWorld"]
 
@@ -285,6 +286,12 @@ class PushWorld(MujocoWorld):
             along = "top" if y > 0 else "bottom"
             sentences.append(f"the {name} is at the {along} {across} of the table")
         return sentences
+
+    def questions(self, rng: np.random.Generator) -> list[Question]:
+        """One question of every kind that the current frame answers."""
+        scene = Scene.from_state(self.named_state())
+        asked = [ask(kind, [scene], rng, split="any") for kind in STILL_KINDS]
+        return [question for question in asked if question is not None]
 
     # Saving -----------------------------------------------------------------------------------
 

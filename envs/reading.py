@@ -34,8 +34,6 @@ _CLEARANCE_M: Final = COVER_M + 0.002
 _FREE_SHARE: Final = 0.12
 _TRIES: Final = 40
 
-Share = NDArray[np.float64]
-
 
 class ReadingWorld(PushWorld):
     """A Push table with a flat sign of 2 to 4 characters, a chart of 2 to 5 bars, or both.
@@ -59,7 +57,8 @@ class ReadingWorld(PushWorld):
     """
 
     KIND: ClassVar[str] = "reading"
-    STATE_UNITS: ClassVar[Mapping[str, str]] = PushWorld.STATE_UNITS | {
+    STATE_UNITS: ClassVar[Mapping[str, str]] = {
+        **PushWorld.STATE_UNITS,
         "sign_text": "index into GLYPHS",
         "sign_box_m": "m",
         "bar_colour": "index into COLOURS",
@@ -229,7 +228,7 @@ class ReadingWorld(PushWorld):
         return name
 
 
-def _clear(points_m: Share, printed: PrintedTable) -> NDArray[np.bool_]:
+def _clear(points_m: NDArray[np.float64], printed: PrintedTable) -> NDArray[np.bool_]:
     """Which of the points (N, 2) are far enough from paper."""
     free = np.ones(len(points_m), np.bool_)
     for box_m in (printed.sign_box_m, printed.chart_box_m):
