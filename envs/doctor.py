@@ -158,15 +158,19 @@ def check_packages() -> list[Finding]:
             and item.marker.evaluate({"extra": extra})
             and not item.marker.evaluate({"extra": ""})
         ]
-        remedy = f"pip install '{DISTRIBUTION}[{extra}]'"
-        missing = [item.name for item in members if _installed(item, remedy)[1]]
-        value = f"without {', '.join(missing)}" if missing else "present"
-        findings.append(Finding("extras", extra, value, remedy if missing else "", required=False))
+        missing = [item for item in members if _installed(item, "missing")[1]]
+        value = f"without {', '.join(item.name for item in missing)}" if missing else "present"
+        # Not our own name: no index has to hold this project, or it may hold another of that name.
+        wanted = " ".join(f"'{_plain(item)}'" for item in missing)
+        remedy = f"pip install {wanted}" if missing else ""
+        findings.append(Finding("extras", extra, value, remedy, required=False))
     return findings
 
 
 def _plain(item: Requirement) -> str:
-    return f"{item.name}{item.specifier}"
+    """The requirement without its marker."""
+    extras = f"[{','.join(sorted(item.extras))}]" if item.extras else ""
+    return f"{item.name}{extras}{item.specifier}"
 
 
 def _installed(item: Requirement, remedy: str) -> tuple[str, str]:
