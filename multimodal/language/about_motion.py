@@ -26,6 +26,9 @@ MOVED_M: Final = 0.016
 """What moved at least so far has visibly moved: 2.4 pixels of 64."""
 STILL_M: Final = 0.003
 """What moved at most so far has visibly not: under half a pixel. Between the two none is asked."""
+STILL_SHARE: Final = 0.3
+"""Of the pairs in which nothing moved so many are asked about: they are most, and "nothing" and "no"
+would else be right without a look."""
 PUSHED_M: Final = 0.008
 """An object is being pushed when it moved so far within a clip."""
 OUTCOME_MARGIN_M: Final = 0.01
@@ -115,6 +118,8 @@ def moved(scenes: Sequence[Scene], rng: np.random.Generator, split: Split) -> Qu
     ways = _ways(scenes[0], scenes[-1])
     moving = [(thing, way) for thing, way in ways if np.hypot(*way) >= MOVED_M]
     still = [thing for thing, way in ways if np.hypot(*way) <= STILL_M]
+    if not moving and rng.random() > STILL_SHARE:
+        return None
     pattern = rng.random()
     if pattern < 0.4:
         if len(moving) > 1 or len(moving) + len(still) < len(ways):

@@ -143,6 +143,18 @@ def test_yes_and_no_are_equally_frequent():
         assert 0.44 < counter["yes"] / counter.total() < 0.56
 
 
+def test_a_still_pair_is_asked_about_less_often_than_one_in_which_something_moved():
+    before = Scene.from_state(make_state([("red", "cube", 0, 0), ("blue", "ball", 0.1, 0)]))
+    after = Scene.from_state(make_state([("red", "cube", 0.05, 0), ("blue", "ball", 0.1, 0)]))
+    rng = np.random.default_rng(0)
+    moved = [ask("moved", [before, after], rng) for _ in range(400)]
+    still = [ask("moved", [after, after], rng) for _ in range(400)]
+    assert None not in moved
+    answers = {question.answer for question in still if question}
+    assert answers == {"nothing", "no"}
+    assert still.count(None) > 200
+
+
 def test_every_kind_has_ten_paraphrases_and_more():
     sentences = {kind: set() for kind in KINDS}
     for name, family in FAMILIES.items():
