@@ -27,8 +27,8 @@ MOVED_M: Final = 0.016
 STILL_M: Final = 0.003
 """What moved at most so far has visibly not: under half a pixel. Between the two none is asked."""
 STILL_SHARE: Final = 0.3
-"""Of the pairs in which nothing moved so many are asked about: they are most, and "nothing" and "no"
-would else be right without a look."""
+"""Of the pairs in which nothing moved so many are asked about: they are most, and "nothing" and
+"no" would else be right without a look."""
 PUSHED_M: Final = 0.008
 """An object is being pushed when it moved so far within a clip."""
 OUTCOME_MARGIN_M: Final = 0.01
