@@ -152,6 +152,23 @@ def test_a_damaged_checkpoint_is_passed_over_by_auto_and_refused_by_name(tmp_pat
     assert [row["step"] for row in rows(tmp_path)] == [4, 8, 12, 15]
 
 
+def test_a_run_that_goes_on_from_a_named_checkpoint_leaves_later_ones_behind(tmp_path):
+    toy.train(tmp_path, steps=21, keep=3)
+    named = tmp_path / "checkpoints" / "step-00000007"
+    toy.train(tmp_path, resume=str(named), steps=10, keep=1)
+    kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+    assert kept == ["step-00000010"]
+    aside = sorted(path.name for path in (tmp_path / "previous-1" / "checkpoints").iterdir())
+    assert aside == ["step-00000014", "step-00000021"]
+
+
+def test_a_damaged_checkpoint_does_not_outlive_a_whole_one(tmp_path):
+    toy.train(tmp_path, steps=14)
+    truncate(tmp_path / "checkpoints" / "step-00000014" / "model.safetensors")
+    toy.train(tmp_path, steps=9, keep=1)
+    assert newest_complete(tmp_path / "checkpoints").name == "step-00000009"
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     objective = toy.Regression()
     done = toy.train(tmp_path, objective, steps=8)

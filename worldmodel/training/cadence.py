@@ -7,6 +7,8 @@ from torch.distributed import all_reduce
 from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import TrainerControl, TrainerState
 
+from worldmodel.training.history import set_aside_later
+
 if TYPE_CHECKING:
     from worldmodel.training.trainer import ObjectiveTrainer
 
@@ -30,8 +32,12 @@ class Cadence(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Give each process noise of its own; a resumed run gets its generators back instead."""
-        self._trainer.open_clock()
-        if self._trainer.start.step == 0:
+        trainer = self._trainer
+        trainer.open_clock()
+        if args.process_index == 0:
+            # Not before: the other processes may still have been looking for the newest one.
+            set_aside_later(trainer.run_directory, trainer.start.step)
+        if trainer.start.step == 0:
             torch.manual_seed(self._trainer.settings.seed + args.process_index)
 
     def on_step_end(

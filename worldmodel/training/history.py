@@ -10,7 +10,14 @@ from typing import Any, Literal
 from multimodal.atomic import atomic_path, atomic_write_bytes
 from worldmodel.runs import RunDirectory
 
-__all__ = ["WandbMode", "open_wandb", "set_aside", "truncate_history", "write_curves"]
+__all__ = [
+    "WandbMode",
+    "open_wandb",
+    "set_aside",
+    "set_aside_later",
+    "truncate_history",
+    "write_curves",
+]
 
 WandbMode = Literal["disabled", "offline", "online"]
 HISTORY = "history.jsonl"
@@ -42,15 +49,40 @@ def set_aside(run: RunDirectory) -> None:
     """
     names = (run.checkpoints.name, HISTORY, "model")
     stale = [run.path / name for name in names if (run.path / name).exists()]
-    if not stale:
-        return
+    if stale:
+        aside = _move_aside(run, stale)
+        _log.warning("starting from nothing; the earlier run is now in %s", aside)
+
+
+def set_aside_later(run: RunDirectory, step: int) -> None:
+    """Move checkpoints of a later step aside: damaged ones, or those of a branch that was left.
+
+    Left in place they would be taken for the newest, and outlive what is saved from now on.
+
+    Args:
+        run: the run's folder.
+        step: the step the run goes on from.
+    """
+    later = [
+        path
+        for path in sorted(run.checkpoints.glob("step-*"))
+        if int(path.name.removeprefix("step-")) > step
+    ]
+    if later:
+        aside = _move_aside(run, later)
+        _log.warning("going on from step %d; later checkpoints are now in %s", step, aside)
+
+
+def _move_aside(run: RunDirectory, paths: list[Path]) -> Path:
+    """Move what lies in the run's folder to the same place in a new folder `previous-N`."""
     number = 1
     while (aside := run.path / f"previous-{number}").exists():
         number += 1
-    aside.mkdir()
-    for path in stale:
-        path.rename(aside / path.name)
-    _log.warning("starting from nothing; the earlier run is now in %s", aside)
+    for path in paths:
+        target = aside / path.relative_to(run.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    return aside
 
 
 def write_curves(run: RunDirectory) -> Path | None:

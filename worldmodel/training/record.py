@@ -74,17 +74,27 @@ def _versions() -> Mapping[str, str]:
     return installed
 
 
-def _git_commit() -> str | None:
-    """The commit of the checkout the code runs from; None for an installed package."""
+def _git_commit(file: Path = Path(__file__)) -> str | None:
+    """The commit of the checkout the code runs from; None for an installed package.
+
+    An environment may lie inside a checkout of something else: the file has to be tracked.
+    """
+    if _git(file, "ls-files", "--error-unmatch", file.name) is None:
+        return None
+    return _git(file, "describe", "--always", "--dirty", "--abbrev=12")
+
+
+def _git(file: Path, *words: str) -> str | None:
+    """What a git command says in a file's folder; None where it fails or says nothing."""
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
+            ["git", *words],
+            cwd=file.parent,
             capture_output=True,
             text=True,
             timeout=10,
-            check=False,
+            check=True,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
