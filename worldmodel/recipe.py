@@ -48,6 +48,9 @@ class Recipe(BaseModel):
     damage: float = Field(default=0.0, ge=0, le=1)
     """Share of the unrolled clips whose last given frame is damaged in places, as if an object
     had faded or smeared: the model learns to make it whole again."""
+    realism: float = Field(default=0.0, ge=0)
+    """How hard a critic's verdict pulls at a clip's last frame, against the frame's own error;
+    0 trains without a critic."""
     lively: int = Field(default=1, ge=1)
     """Clips drawn for each one that is used: the one in which most changes."""
     changed_weight: float = Field(default=5.0, ge=1)

@@ -132,6 +132,7 @@ RECIPES = [
     Recipe(name="next", stages=(FORCED,)),
     Recipe(name="unrolled", stages=(FORCED, UNROLLED)),
     Recipe(name="mended", stages=(FORCED, BLIND), damage=0.3),
+    Recipe(name="sharpened", stages=(FORCED, BLIND), damage=0.3, realism=0.01),
     Recipe(name="refined", stages=(FORCED, UNROLLED), sampling_steps=2),
     Recipe(name="forcing", stages=(FORCED,), source="noise", forcing="levels", sampling_steps=4),
 ]

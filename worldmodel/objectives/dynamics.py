@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from worldmodel.dynamics import Dynamics, Memory, Prediction
 from worldmodel.objectives.damage import damaged
+from worldmodel.objectives.realism import Critic, Verdict
 from worldmodel.objectives.shortcut import shortcut_step
 from worldmodel.recipe import Recipe
 from worldmodel.sampler import next_frame
@@ -20,6 +21,12 @@ __all__ = ["DynamicsObjective"]
 
 CHANGE = 0.05
 WRONG = 0.3
+
+
+def _gradient_ratio(one: Tensor, other: Tensor, frame: Tensor) -> Tensor:
+    """How much more the loss `one` pulls at a frame than `other` does, without gradient."""
+    pulls = [torch.autograd.grad(loss, frame, retain_graph=True)[0] for loss in (one, other)]
+    return (pulls[0].norm() / pulls[1].norm().clamp(min=1e-8)).clamp(max=100.0)
 
 
 class DynamicsObjective(nn.Module):
@@ -43,6 +50,10 @@ class DynamicsObjective(nn.Module):
         self.average = copy.deepcopy(dynamics).requires_grad_(False).eval()
         self.recipe = recipe
         self.scheduler = FlowMapEulerDiscreteScheduler()
+        config = dynamics.config
+        self.critic = (
+            Critic(config.channels, config.rows, config.columns) if recipe.realism else None
+        )
         # Part of the state, so that a resumed run goes on in the right stage.
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
 
@@ -80,7 +91,8 @@ class DynamicsObjective(nn.Module):
             goal: (B, G).
 
         Returns:
-            loss, and the parts: frame, gate, outcome, and error over the frozen frame's.
+            loss, and the parts: frame, gate, outcome, and error over the frozen frame's; with a
+            critic also its loss, its verdict and how often it is right.
         """
         stage = self.recipe.stage(int(self.steps_done))
         latents, first = latents[:, : stage.frames].float(), first.float()
@@ -92,6 +104,7 @@ class DynamicsObjective(nn.Module):
         frame_loss = latents.new_zeros(())
         gate_loss = latents.new_zeros(())
         error, frozen = latents.new_zeros(()), latents.new_zeros(())
+        made: list[Tensor] = []
         for step in range(steps):
             counts = step >= blind
             true, before = latents[:, step + 1], latents[:, step]
@@ -108,18 +121,52 @@ class DynamicsObjective(nn.Module):
                 gate_loss = gate_loss + gate / (steps - blind)
                 error = error + (prediction.latents.detach() - true).square().mean()
                 frozen = frozen + (latents[:, 0] - true).square().mean()
+            made.append(prediction.latents)
             fed = prediction.latents
             if step + 1 < given:
                 fed = self._given_frame(latents, first, step + 1, given, noise)
             memory = self.dynamics.advance(memory, fed, prediction)
         outcome = self._outcome_loss(latents, rewards[:, :steps], success, goal)
+        loss = frame_loss + gate_loss + 0.1 * outcome
+        judged: dict[str, Tensor] = {}
+        if self.critic is not None:
+            own = max(blind, given)
+            verdict = self._verdict(self.critic, latents, first, made, own, noise == 0)
+            loss = loss + verdict.critic
+            if torch.is_grad_enabled():
+                ratio = _gradient_ratio(frame_loss, verdict.realism, made[-1])
+                loss = loss + self.recipe.realism * ratio * verdict.realism
+            judged = verdict._asdict()
         return {
-            "loss": frame_loss + gate_loss + 0.1 * outcome,
+            "loss": loss,
             "frame": frame_loss,
             "gate": gate_loss,
             "outcome": outcome,
             "over_frozen": error / frozen,
+            **judged,
         }
+
+    @staticmethod
+    def _verdict(
+        critic: Critic,
+        latents: Tensor,
+        first: Tensor,
+        made: list[Tensor],
+        own: int,
+        clean: Tensor,
+    ) -> Verdict:
+        """Judge the last frame and one earlier own frame, where anything has changed since 0.
+
+        Clips that were given noise, which copied tokens keep, would be told apart by it: only
+        `clean` ones (B,) count.
+        """
+        last = len(made) - 1
+        steps = {last, int(torch.randint(min(own, last), last + 1, ()))}
+        real = torch.cat([latents[:, step + 1] for step in steps])
+        ours = torch.cat([made[step] for step in steps])
+        start, first = (x.repeat(len(steps), 1, 1) for x in (latents[:, 0], first))
+        where = ((real - start).abs() > CHANGE).any(-1) | ((ours - start).abs() > CHANGE).any(-1)
+        return critic.compare(real, ours, first, where & clean.repeat(len(steps))[:, None])
 
     def _given_frame(
         self, latents: Tensor, first: Tensor, step: int, given: int, noise: Tensor

@@ -1,0 +1,70 @@
+"""Weights of an earlier model that a stage starts from: training on, or on one's own recordings."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import nn
+
+from multimodal.errors import CheckpointError, ConfigError
+from worldmodel.checkpoint import resolve, verify
+from worldmodel.pipeline import KIND
+
+__all__ = ["InitialWeights"]
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """One model of a pipeline.
+
+    Attributes:
+        path: its safetensors.
+        sha256: of that file.
+    """
+
+    path: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, pipeline: str | Path, part: str) -> InitialWeights:
+        """The weights of `part` ("tokenizer", "dynamics") of a pipeline.
+
+        Args:
+            pipeline: a shipped name or a folder.
+            part: the model's folder in it.
+
+        Raises:
+            CheckpointError: it is missing, torn, altered or no pipeline.
+        """
+        folder = resolve(pipeline)
+        verify(folder, KIND)
+        path = folder / part / "diffusion_pytorch_model.safetensors"
+        if not path.is_file():
+            raise CheckpointError(
+                f"{folder} has no {part}: name a pipeline that `worldmodel train` wrote, or leave "
+                "initial=null to start afresh"
+            )
+        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+    def load_into(self, model: nn.Module) -> None:
+        """Overwrite a model's weights.
+
+        Raises:
+            ConfigError: the model has another architecture.
+        """
+        tensors = load_file(self.path)
+        mine = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        theirs = {name: tuple(value.shape) for name, value in tensors.items()}
+        if mine != theirs:
+            different = sorted(
+                name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)
+            )
+            raise ConfigError(
+                f"{self.path.parent} has another architecture than this run ({different[0]}: "
+                f"{theirs.get(different[0])} against {mine.get(different[0])}, and "
+                f"{len(different) - 1} more). Choose the size it was trained with: size=..."
+            )
+        model.load_state_dict(tensors)
