@@ -15,10 +15,12 @@ from envs.push_goals import WALLS, PushGoal
 from envs.push_scene import (
     COLOUR_RGB,
     COLOURS,
+    OBJECT_INERTIA_KG_M2,
     OBJECT_MASS_KG,
     PUSHER_SPEED_M_S,
     SHAPES,
     SLOTS,
+    TABLE_FRICTION,
     TABLE_HALF_M,
     TABLE_RGB,
     ZONE_RADIUS_M,
@@ -123,6 +125,11 @@ class PushWorld(MujocoWorld):
     # Scene ------------------------------------------------------------------------------------
 
     def _reset_scene(self, options: Mapping[str, Any]) -> None:
+        if options:
+            raise ConfigError(
+                f'reset knows the option "state" alone, got {sorted(options)}. What scenes hold is '
+                "chosen when the world is made, as in PushWorld(objects=2)."
+            )
         count = int(self.np_random.integers(self._counts[0], self._counts[1] + 1))
         while True:
             self._colours[:] = -1
@@ -140,6 +147,9 @@ class PushWorld(MujocoWorld):
         self.goal = goals[int(self.np_random.integers(len(goals)))]
         if self._randomise:
             self._draw_hidden_physics()
+        else:
+            # A restored state may have brought others.
+            self._set_hidden_physics(np.ones(SLOTS), TABLE_FRICTION)
 
     def _scatter(self, count: int, reach_m: float, apart_m: float) -> NDArray[np.float64]:
         """`count` points (count, 2) at least `apart_m` from each other, by rejection."""
@@ -192,9 +202,12 @@ class PushWorld(MujocoWorld):
     def _draw_hidden_physics(self) -> None:
         """Mass ×0.5–2 for each object, table friction 0.3–0.9."""
         scale = 2.0 ** self.np_random.uniform(-1, 1, SLOTS)
-        self.model.body_mass[self._slot_bodies] = OBJECT_MASS_KG * scale
-        self.model.body_inertia[self._slot_bodies] = 4e-5 * scale[:, None]
-        self.model.geom("table").friction[0] = self.np_random.uniform(0.3, 0.9)
+        self._set_hidden_physics(scale, self.np_random.uniform(0.3, 0.9))
+
+    def _set_hidden_physics(self, mass_scale: NDArray[np.float64], friction: float) -> None:
+        self.model.body_mass[self._slot_bodies] = OBJECT_MASS_KG * mass_scale
+        self.model.body_inertia[self._slot_bodies] = OBJECT_INERTIA_KG_M2 * mass_scale[:, None]
+        self.model.geom("table").friction[0] = friction
 
     # Physics ----------------------------------------------------------------------------------
 

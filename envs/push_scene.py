@@ -16,11 +16,13 @@ from multimodal.language.vocabulary import COLOURS, SHAPES, TABLE_HALF_M, ZONE_R
 __all__ = [
     "COLOURS",
     "COLOUR_RGB",
+    "OBJECT_INERTIA_KG_M2",
     "OBJECT_MASS_KG",
     "PUSHER_RADIUS_M",
     "PUSHER_SPEED_M_S",
     "SHAPES",
     "SLOTS",
+    "TABLE_FRICTION",
     "TABLE_HALF_M",
     "TABLE_RGB",
     "ZONES",
@@ -31,6 +33,8 @@ __all__ = [
 PUSHER_RADIUS_M: Final = 0.017
 PUSHER_SPEED_M_S: Final = 0.2
 OBJECT_MASS_KG: Final = 0.1
+OBJECT_INERTIA_KG_M2: Final = 4e-5
+TABLE_FRICTION: Final = 0.6
 SLOTS: Final = 4
 ZONES: Final = 2
 
@@ -71,10 +75,11 @@ def _slot(index: int) -> str:
         for shape, parts in _SHAPE_GEOMS.items()
         for part, attributes in enumerate(parts)
     )
+    inertia = OBJECT_INERTIA_KG_M2
     return f"""
     <body name="slot{index}" pos="0 0 {_HALF_HEIGHT_M}" gravcomp="1">
       <freejoint name="slot{index}"/>
-      <inertial pos="0 0 0" mass="{OBJECT_MASS_KG}" diaginertia="4e-5 4e-5 4e-5"/>
+      <inertial pos="0 0 0" mass="{OBJECT_MASS_KG}" diaginertia="{inertia} {inertia} {inertia}"/>
 {geoms}
     </body>"""
 
@@ -148,7 +153,7 @@ def push_mjcf(pixels: int, extra: str = "") -> str:
            specular="0 0 0" castshadow="false"/>
     <geom name="table" type="plane" size="{edge} {edge} 0.1" contype="2" conaffinity="1"
           rgba="{TABLE_RGB[0]} {TABLE_RGB[1]} {TABLE_RGB[2]} 1" priority="0"
-          friction="0.6 0.01 0.0001"/>
+          friction="{TABLE_FRICTION} 0.01 0.0001"/>
     {walls}
     {zones}{extra}
     <body name="pusher" pos="0 0 0.032">

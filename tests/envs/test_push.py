@@ -358,6 +358,24 @@ def test_what_cannot_be_seen_is_the_same_everywhere_unless_asked_for(world):
     varied.close()
 
 
+def test_a_state_of_a_randomised_world_leaves_nothing_behind_for_the_next_scene(world):
+    world.reset(seed=0)
+    plain = world.save_state().arrays
+    varied = PushWorld(randomise=True)
+    varied.reset(seed=0)
+    world.restore_state(varied.save_state())
+    assert not np.array_equal(world.save_state().arrays["masses_kg"], plain["masses_kg"])
+    world.reset(seed=0)
+    again = world.save_state().arrays
+    assert all(np.array_equal(plain[name], again[name]) for name in plain)
+    varied.close()
+
+
+def test_an_unknown_option_of_reset_is_refused(world):
+    with pytest.raises(ConfigError, match=r"objects.*when the world is made"):
+        world.reset(options={"objects": 2})
+
+
 def test_captions_name_every_object_and_the_side_it_is_on(world):
     _, info = world.reset(seed=0)
     captions, state = world.captions(), info["state"]
