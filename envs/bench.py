@@ -17,7 +17,7 @@ from envs.learned_speed import LearnedWorld, LongRollout, flops_per_step, long_r
 from envs.simulator_speed import PUSH, PUSHER, Simulator, together
 from envs.stopwatch import Speed, count_for, take_turns
 from multimodal.errors import ConfigError
-from worldmodel.device import Compute, choose_compute, measure_matmul_gflops
+from worldmodel.device import choose_compute, measure_matmul_gflops
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.runs import RunDirectory
 
@@ -43,7 +43,7 @@ MEANINGS: dict[str, str] = {
     "encode_ms": "tokeniser encoder, one frame",
     "dynamics_ms": "dynamics and heads, one step",
     "decode_ms": "tokeniser decoder, one frame",
-    "matmul_peak_gflops": "matrix-product peak of this machine",
+    "matmul_peak_gflops": "peak of matrix products in the format of the model",
     "matmul_share": "share of that peak in batched stepping",
     "step_time_ratio": "time of the late step over step 100",
     "rss_ratio": "resident memory at the late step over step 100",
@@ -78,7 +78,7 @@ def run(cfg: DictConfig) -> int:
         turns: dict[str, Callable[[float], float]] = {
             **world.turns(),
             **_simulator_turns(stack),
-            "matmul": partial(_matmul_flops_per_s, choose_compute()),
+            "matmul": partial(_matmul_flops_per_s, choose_compute().device, pipeline.dtype),
             **{
                 name: partial(count_for, work=work)
                 for name, work in stage_work(pipeline, frame).items()
@@ -88,7 +88,8 @@ def run(cfg: DictConfig) -> int:
             speeds = take_turns(turns, cfg.seconds)
         flops = {lanes: flops_per_step(pipeline, frame, lanes) for lanes in batches}
     metrics = _metrics(speeds, flops, long)
-    directory.write_json("bench.json", _report(cfg, metrics, speeds, flops, long))
+    report = _report(cfg, metrics, speeds, flops, long)
+    directory.write_json("bench.json", {**report, "format": str(pipeline.dtype)})
     directory.write_metrics(metrics)
     _print(metrics, directory)
     return 0
@@ -130,9 +131,10 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"{', '.join(f'{name}={cfg[name]}' for name in wrong)} must be positive")
 
 
-def _matmul_flops_per_s(compute: Compute, seconds: float) -> float:
-    side = 1024 if compute.device.type == "cpu" else 8192
-    return 1e9 * measure_matmul_gflops(compute.device, compute.dtype, side, seconds)
+def _matmul_flops_per_s(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """The peak in the format that the model's own products have: what it could reach."""
+    side = 1024 if device.type == "cpu" else 8192
+    return 1e9 * measure_matmul_gflops(device, dtype, side, seconds)
 
 
 def _metrics(
