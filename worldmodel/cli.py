@@ -50,6 +50,7 @@ VERBS: dict[str, Verb] = {
     "demo": Verb("envs.demo", "roll the shipped model out against MuJoCo and write a report"),
     "record": Verb("envs.recording", "record episodes of a MuJoCo world", models=False),
     "train": Verb("worldmodel.training.run", "train tokeniser, dynamics and probe"),
+    "evaluate": Verb("worldmodel.evaluation.run", "measure a model on what it never saw"),
     "gap": Verb("envs.gap.run", "measure a model against MuJoCo, from the same states"),
     "bench": Verb("envs.bench", "measure speed and memory against MuJoCo rendering"),
     "doctor": Verb(

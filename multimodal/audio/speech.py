@@ -160,32 +160,31 @@ class SpeechCorpus:
         return audio
 
 
-def record_speech(folder: Path | str, per_voice: int, seed: int = 0) -> SpeechCorpus:
+def record_speech(
+    folder: Path | str, sentences_each: Mapping[str, int], seed: int = 0
+) -> SpeechCorpus:
     """Make the corpus, or go on where an earlier run stopped, or open it where it is done.
 
     Args:
         folder: where to write.
-        per_voice: sentences of each training voice; held-out voices say a quarter as many.
+        sentences_each: split to the sentences of each of its voices; a split left out is not made.
+            A longer recording starts with the sentences of a shorter one.
         seed: of the sentences, speeds and pitches.
 
     Returns:
         The corpus. Voices of engines that are not installed are left out, with a warning.
 
     Raises:
-        ConfigError: the folder holds another corpus.
+        ConfigError: the folder holds another corpus, or there is no such split.
         MissingProgramError: espeak-ng is not installed.
         DiskFullError: the disk is full; the next run goes on.
     """
     folder = Path(folder)
+    if unknown := sentences_each.keys() - VOICES.keys():
+        raise ConfigError(f"there is no split {sorted(unknown)}; expected {', '.join(VOICES)}")
     if (folder / _INDEX).exists():
         corpus = SpeechCorpus.open(folder)
-        wanted = per_voice * sum(voice.engine == _REQUIRED_ENGINE for voice in VOICES["train"])
-        found = sum(each.engine == _REQUIRED_ENGINE for each in corpus.of("train"))
-        if corpus.seed != seed or found != wanted:
-            raise ConfigError(
-                f"{folder} holds another corpus ({found} training sentences of seed "
-                f"{corpus.seed}; {wanted} of seed {seed} were asked for): name another folder."
-            )
+        _refuse_another(corpus, sentences_each, seed)
         return corpus
     if not available(_REQUIRED_ENGINE):
         raise MissingProgramError(
@@ -193,9 +192,8 @@ def record_speech(folder: Path | str, per_voice: int, seed: int = 0) -> SpeechCo
             f"`apt-get install {ENGINES[_REQUIRED_ENGINE].packages}`."
         )
     utterances: list[Utterance] = []
-    for split, voices in VOICES.items():
-        count = per_voice if split == "train" else max(1, per_voice // 4)
-        for number, voice in enumerate(voices):
+    for split, count in sentences_each.items():
+        for number, voice in enumerate(VOICES[split]):
             if available(voice.engine):
                 utterances += _record_voice(folder, split, voice, count, f"{seed}/{split}/{number}")
             else:
@@ -204,6 +202,23 @@ def record_speech(folder: Path | str, per_voice: int, seed: int = 0) -> SpeechCo
     index = {"format": _FORMAT, "seed": seed, "utterances": [asdict(each) for each in utterances]}
     atomic_write_bytes(folder / _INDEX, (json.dumps(index, indent=1) + "\n").encode())
     return SpeechCorpus.open(folder)
+
+
+def _refuse_another(corpus: SpeechCorpus, sentences_each: Mapping[str, int], seed: int) -> None:
+    """Compare a corpus with what was asked for; engines may come and go, the first one may not."""
+    found = dict.fromkeys(VOICES, 0)
+    for each in corpus.utterances:
+        found[each.split] += each.engine == _REQUIRED_ENGINE
+    wanted = {
+        split: sentences_each.get(split, 0)
+        * sum(voice.engine == _REQUIRED_ENGINE for voice in voices)
+        for split, voices in VOICES.items()
+    }
+    if corpus.seed != seed or found != wanted:
+        raise ConfigError(
+            f"{corpus.folder} holds another corpus: sentences {found} of seed {corpus.seed}, "
+            f"{wanted} of seed {seed} were asked for. Name another folder, or remove this one."
+        )
 
 
 def _record_voice(folder: Path, split: str, voice: Voice, count: int, seed: str) -> list[Utterance]:

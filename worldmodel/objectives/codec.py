@@ -12,7 +12,7 @@ from worldmodel.objectives.spectral import MelDistance, signal_to_noise_db
 
 __all__ = ["CodecObjective"]
 
-_WAVEFORM_WEIGHT = 0.1
+_WAVEFORM_WEIGHT = 0.05
 _MEL_WEIGHT = 1.0
 _COMMITMENT_WEIGHT = 0.25
 

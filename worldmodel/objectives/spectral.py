@@ -9,7 +9,9 @@ from transformers.audio_utils import mel_filter_bank
 
 __all__ = ["MelDistance", "signal_to_noise_db"]
 
-_FLOOR = 1e-5
+# Of a full-scale sine. What lies below -80 dB is not heard, but speech made by a machine pauses in
+# digital silence, and without a floor most of the distance would be about those pauses.
+_FLOOR = 1e-4
 
 
 def signal_to_noise_db(made: Tensor, true: Tensor, floor: float = 1e-3) -> Tensor:
@@ -48,21 +50,24 @@ class MelDistance(nn.Module):
         self.windows, self.hop_share = windows, hop_share
         for length, bands in windows:
             filters = mel_filter_bank(
-                length // 2 + 1, bands, 0.0, rate_hz / 2, rate_hz, norm="slaney", mel_scale="slaney"
+                length // 2 + 1, bands, 0.0, rate_hz / 2, rate_hz, norm=None, mel_scale="slaney"
             )
             self.register_buffer(
                 f"filters_{length}", torch.from_numpy(filters).float(), persistent=False
             )
-            self.register_buffer(f"window_{length}", torch.hann_window(length), persistent=False)
+            window = torch.hann_window(length)
+            # So that a full-scale sine has magnitude 1 at every resolution.
+            self.register_buffer(f"scale_{length}", 2 / window.sum(), persistent=False)
+            self.register_buffer(f"window_{length}", window, persistent=False)
 
     def log_mel(self, audio: Tensor, length: int) -> Tensor:
-        """Natural log-mel spectrogram (B, frames, bands) of (B, samples)."""
+        """Natural log-mel spectrogram (B, frames, bands) of (B, samples); 0 is a full-scale sine."""
         window = self.get_buffer(f"window_{length}")
         hop = int(length * self.hop_share)
         spectrum = torch.stft(audio, length, hop, window=window, return_complex=True)
         magnitude = torch.view_as_real(spectrum).square().sum(-1).add(1e-12).sqrt()
         mel = magnitude.transpose(1, 2) @ self.get_buffer(f"filters_{length}")
-        return mel.clamp_min(_FLOOR).log()
+        return (mel * self.get_buffer(f"scale_{length}")).clamp_min(_FLOOR).log()
 
     def forward(self, made: Tensor, true: Tensor) -> Tensor:
         """Mean over resolutions of the mean absolute difference, in nepers; a scalar.

@@ -94,7 +94,7 @@ def run_stage(source: Source, stage: str, run: RunDirectory, resume: str) -> Sta
     wait_for_all()
     if is_first():
         Console(stderr=True).print(f"training the {stage} for {settings.steps} steps in {run.path}")
-    work = STAGES[stage](source)
+    work = STAGES[stage].work(source)
     torch.manual_seed(source.cfg.seed)
     objective = work.build()
     trainable = sum(p.numel() for p in objective.parameters() if p.requires_grad)

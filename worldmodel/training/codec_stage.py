@@ -32,7 +32,10 @@ _STARTING_CROPS = 384
 def _corpus(source: Source) -> SpeechCorpus:
     """The speech in `cfg.speech`, made now where it is not there yet."""
     with first_process_first():
-        return record_speech(source.cfg.speech, int(source.cfg.size.budget.codec.sentences))
+        each = int(source.cfg.size.budget.codec.sentences)
+        few = max(1, each // 4)
+        wanted = {"train": each, "validation": few, "test": few}
+        return record_speech(source.cfg.speech, wanted)
 
 
 def codec_data(source: Source) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from worldmodel.runs import RunDirectory
 from worldmodel.training.chain import StageRecord, export_pipeline, run_stage
 from worldmodel.training.processes import is_first, joined_processes, process_count, wait_for_all
 from worldmodel.training.record import environment_record, shown_command
-from worldmodel.training.stages import STAGES, Source, probe_module
+from worldmodel.training.stages import STAGES, WORLD_STAGES, Source, probe_module
 
 __all__ = ["run"]
 
@@ -75,7 +75,7 @@ def _check(cfg: DictConfig) -> None:
 
 def _train_world(source: Source, directory: RunDirectory) -> dict[str, StageRecord]:
     records = {}
-    for stage in STAGES:
+    for stage in WORLD_STAGES:
         if stage == "probe" and probe_module(source) is None:
             _log.warning(
                 "no state probe for the world %r: its models are measured by pixels only",
@@ -109,18 +109,11 @@ def _write_figures(
 
 def _account(source: Source, records: dict[str, StageRecord]) -> dict[str, Any]:
     """Everything a model card says about how the model came to be."""
-    metadata = source.store.metadata
     return {
         "command": shown_command(),
         "config": OmegaConf.to_container(source.cfg, resolve=True),
         "seed": source.cfg.seed,
-        "dataset": {
-            "id": metadata["dataset_id"],
-            "fingerprint": source.flat.key,
-            "episodes": len(source.store),
-            "frames": len(source.flat.frames),
-            "recording": metadata.get("recording"),
-        },
+        "dataset": STAGES[next(iter(records))].data(source),
         "stages": {stage: record.values for stage, record in records.items()},
         **environment_record(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -16,8 +16,6 @@ from gymnasium.spaces import Box
 from minari.serialization import deserialize_space
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
-from torch.utils.data import Dataset
 
 from multimodal.clips import ClipDataset
 from multimodal.flat import FlatEpisodes
@@ -30,9 +28,11 @@ from worldmodel.latents import LatentClips, cached_latents
 from worldmodel.objectives.dynamics import DynamicsObjective
 from worldmodel.objectives.tokenizer import TokenizerObjective
 from worldmodel.recipe import Recipe
+from worldmodel.training.codec_stage import codec_data, codec_work
 from worldmodel.training.processes import first_process_first
+from worldmodel.training.work import Stage, Work
 
-__all__ = ["STAGES", "Source", "Work", "probe_module"]
+__all__ = ["STAGES", "WORLD_STAGES", "Source", "Work", "probe_module"]
 
 # Random clips are drawn with their number as the seed; so many differ before they come again.
 _DRAWS = 2**20
@@ -42,21 +42,6 @@ _TOKENIZER_FRAMES = 1
 _PROBES = {"worldmodel/Push-v0": "envs.gap.probe_stage"}
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a stage trains.
-
-    Attributes:
-        build: makes the objective, the same each time.
-        train: the training set.
-        validation: the fixed validation set; None where the dataset holds nothing out.
-    """
-
-    build: Callable[[], nn.Module]
-    train: Dataset[Any]
-    validation: Dataset[Any] | None
 
 
 @dataclass(frozen=True)
@@ -140,7 +125,8 @@ class Source:
         A stage whose inputs changed is trained anew; one whose settings changed goes on.
         """
         size = _plain(self.cfg.size)
-        inputs = {"dataset": self.flat.key, "seed": self.cfg.seed, "architecture": size[stage]}
+        data = STAGES[stage].data(self)["fingerprint"]
+        inputs = {"dataset": data, "seed": self.cfg.seed, "architecture": size[stage]}
         if stage == "dynamics":
             inputs["recipe"] = self.recipe.model_dump(mode="json")
             inputs["tokenizer"] = verify(self.model("tokenizer"))["files"]
@@ -209,10 +195,25 @@ def probe_work(source: Source) -> Work:
     return Work(lambda: module.probe_objective(width, size_px), train, validation)
 
 
-STAGES: Mapping[str, Callable[[Source], Work]] = {
-    "tokenizer": tokenizer_work,
-    "dynamics": dynamics_work,
-    "probe": probe_work,
+def episode_data(source: Source) -> dict[str, Any]:
+    """The recorded episodes that a stage learns from."""
+    metadata = source.store.metadata
+    return {
+        "id": metadata["dataset_id"],
+        "fingerprint": source.flat.key,
+        "episodes": len(source.store),
+        "frames": len(source.flat.frames),
+        "recording": metadata.get("recording"),
+    }
+
+
+# The stages of objective=world, in order; the others are trained by name.
+WORLD_STAGES = ("tokenizer", "dynamics", "probe")
+STAGES: Mapping[str, Stage] = {
+    "tokenizer": Stage(tokenizer_work, episode_data),
+    "dynamics": Stage(dynamics_work, episode_data),
+    "probe": Stage(probe_work, episode_data),
+    "codec": Stage(codec_work, codec_data),
 }
 
 

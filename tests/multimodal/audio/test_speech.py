@@ -15,6 +15,7 @@ from multimodal.audio.sounds import KINDS, synthetic_sound
 from multimodal.audio.speech import RATE_HZ, VOICES, SpeechCorpus, record_speech
 from multimodal.errors import AudioError, ConfigError, DatasetError, MissingProgramError
 
+EACH = {"train": 4, "validation": 1, "test": 1}
 needs_espeak = pytest.mark.skipif(
     shutil.which("espeak-ng") is None, reason="apt-get install espeak-ng"
 )
@@ -60,7 +61,7 @@ def test_a_missing_engine_names_its_package(monkeypatch):
     with pytest.raises(MissingProgramError, match="apt-get install espeak-ng"):
         speak("hello", Voice("espeak-ng", "en-us"))
     with pytest.raises(MissingProgramError, match="apt-get install espeak-ng"):
-        record_speech("speech", 1)
+        record_speech("speech", {"train": 1})
 
 
 def test_an_unknown_engine_is_refused():
@@ -91,7 +92,7 @@ def corpus(tmp_path_factory):
     few = {split: voices[:2] for split, voices in VOICES.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("multimodal.audio.speech.VOICES", few)
-        return record_speech(tmp_path_factory.mktemp("data") / "speech", 4)
+        return record_speech(tmp_path_factory.mktemp("data") / "speech", EACH)
 
 
 @needs_espeak
@@ -110,7 +111,7 @@ def test_a_recording_that_was_cut_short_goes_on_to_the_same_corpus(corpus, tmp_p
     shutil.copytree(corpus.folder, tmp_path / "speech")
     (tmp_path / "speech" / "index.json").unlink()
     (tmp_path / "speech" / corpus.utterances[3].file).unlink()
-    again = record_speech(tmp_path / "speech", 4)
+    again = record_speech(tmp_path / "speech", EACH)
     assert again.utterances == corpus.utterances
     lost = corpus.utterances[3]
     assert np.array_equal(again.read(lost), corpus.read(lost))
@@ -119,7 +120,11 @@ def test_a_recording_that_was_cut_short_goes_on_to_the_same_corpus(corpus, tmp_p
 @needs_espeak
 def test_another_corpus_in_the_folder_is_not_mistaken_for_this_one(corpus):
     with pytest.raises(ConfigError, match="another corpus"):
-        record_speech(corpus.folder, 4, seed=1)
+        record_speech(corpus.folder, EACH, seed=1)
+    with pytest.raises(ConfigError, match="another corpus"):
+        record_speech(corpus.folder, {**EACH, "test": 2})
+    with pytest.raises(ConfigError, match="no split"):
+        record_speech(corpus.folder, {"exam": 1})
 
 
 @needs_espeak

@@ -1,0 +1,1 @@
+"""How good the models beside the world model are: the verb `evaluate`, a module for each model."""

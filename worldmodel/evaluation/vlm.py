@@ -1,0 +1,253 @@
+"""`worldmodel evaluate model=vlm`: exact match on questions about scenes never seen, with controls.
+
+Every kind of question is also answered from a blank picture, from another case's picture, and from
+the question alone; a figure means something only above those.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+
+from multimodal.language import Scene
+from multimodal.vlm.descriptions import describe, false_objects
+from multimodal.vlm.hub import open_vlm
+from multimodal.vlm.shared import SharedVlm, VisualAnswerer
+from worldmodel.checkpoint import shipped_names
+from worldmodel.evaluation.picture_page import Example, write_page
+from worldmodel.evaluation.vlm_cases import (
+    Case,
+    Guesser,
+    ask_cases,
+    open_flat,
+    training_questions,
+)
+from worldmodel.intervals import Interval, ratio_interval
+from worldmodel.readers import load_vlm
+from worldmodel.runs import RunDirectory
+
+__all__ = ["evaluate", "exact_matches", "open_model", "say"]
+
+KINDS = ("count", "colour", "shape", "relation", "nearest", "position", "existence", "moved")
+PRINTED = {"reading": "reading", "chart": "reading"}
+_BLANK = 127
+_TIMED = 30
+_SHOWN_EACH = 4
+_TRAINING_FRAMES = 3000
+
+
+def exact_matches(cases: Sequence[Case], answers: Sequence[str]) -> NDArray[np.float64]:
+    """1 where the answer is the right one, letter for letter, else 0; (len(cases),)."""
+    right = [
+        case.question.answer == answer.strip() for case, answer in zip(cases, answers, strict=True)
+    ]
+    return np.array(right, np.float64)
+
+
+def say(
+    vlm: VisualAnswerer, clips: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+) -> list[str]:
+    """What a model answers; many at once where it can."""
+    if isinstance(vlm, SharedVlm):
+        return vlm.answers(clips, questions)
+    return [vlm.answer(clip, text) for clip, text in zip(clips, questions, strict=True)]
+
+
+def open_model(name: str, trunk: str) -> VisualAnswerer:
+    """Our model where the name is shipped or a folder of ours, else one of the hub."""
+    if name in shipped_names() or (Path(name) / "manifest.json").is_file():
+        return load_vlm(name, trunk)
+    return open_vlm(name)
+
+
+def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
+    """Measure a vision-language model on held-out scenes and paraphrases.
+
+    Args:
+        cfg: of the verb `evaluate`.
+        directory: gets `report.json`, `answers.json` and `index.html`.
+
+    Returns:
+        The figures by name.
+    """
+    vlm = open_model(str(cfg.checkpoint or cfg.model), cfg.trunk)
+    cases, guesser = _examination(cfg)
+    answers = say(vlm, [c.frames for c in cases], [c.question.text for c in cases])
+    right = exact_matches(cases, answers)
+    report = _by_group(cases, right, "vlm", cfg)
+    report |= _controls(vlm, cases, right, guesser, cfg)
+    report |= _false_objects(vlm, cases, right, cfg)
+    report["vlm_answer_ms"] = _answer_ms(vlm, cases)
+    records = [_record(case, said) for case, said in zip(cases, answers, strict=True)]
+    directory.write_json("answers.json", records)
+    directory.write_json("report.json", {"figures": report})
+    examples = [
+        Example(cases[k].frames, cases[k].question.text, cases[k].question.answer, answers[k])
+        for k in _to_show(cases, right)
+    ]
+    write_page(directory.path, "Questions about scenes never seen", report, examples)
+    return {name: float(figure["value"]) for name, figure in report.items()}
+
+
+def _examination(cfg: DictConfig) -> tuple[list[Case], Guesser]:
+    scenes = open_flat(cfg.scenes)
+    cases = ask_cases(scenes, {kind: kind for kind in KINDS}, cfg.cases)
+    asked = training_questions(scenes, KINDS, _TRAINING_FRAMES)
+    if cfg.reading is not None:
+        printed = open_flat(cfg.reading)
+        cases += ask_cases(printed, PRINTED, cfg.cases // 2)
+        asked += training_questions(printed, PRINTED, _TRAINING_FRAMES // 2)
+    return cases, Guesser(asked)
+
+
+def _by_group(
+    cases: Sequence[Case], right: NDArray[np.float64], prefix: str, cfg: DictConfig
+) -> dict[str, dict[str, float]]:
+    """Exact match of each group, with those of combinations never trained on beside it."""
+    groups = np.array([case.group for case in cases])
+    unseen = np.array([case.unseen for case in cases])
+    report = {}
+    for group in dict.fromkeys(groups.tolist()):
+        mine = groups == group
+        report[f"{prefix}_{group}"] = _interval(right[mine], cfg)
+        for name, chosen in (("seen", mine & ~unseen), ("unseen", mine & unseen)):
+            if chosen.any():
+                report[f"{prefix}_{group}_{name}_combinations"] = _interval(right[chosen], cfg)
+    report[f"{prefix}_all"] = _interval(right, cfg)
+    return report
+
+
+def _controls(
+    vlm: VisualAnswerer,
+    cases: Sequence[Case],
+    right: NDArray[np.float64],
+    guesser: Guesser,
+    cfg: DictConfig,
+) -> dict[str, dict[str, float]]:
+    """Blank pictures, other cases' pictures, and no picture at all."""
+    texts = [case.question.text for case in cases]
+    blank = exact_matches(cases, say(vlm, [np.full_like(c.frames, _BLANK) for c in cases], texts))
+    shuffled = exact_matches(cases, say(vlm, _exchanged(cases), texts))
+    guessed = exact_matches(cases, [guesser.answer(case.question) for case in cases])
+    report = {
+        "vlm_blank": _interval(blank, cfg),
+        "vlm_shuffled": _interval(shuffled, cfg),
+        "vlm_language_only": _interval(guessed, cfg),
+        "vlm_blank_over_language_only": _interval(blank - guessed, cfg),
+        "vlm_over_shuffled": _interval(right - shuffled, cfg),
+    }
+    for group in dict.fromkeys(case.group for case in cases):
+        mine = np.array([case.group == group for case in cases])
+        report[f"vlm_{group}_blank"] = _interval(blank[mine], cfg)
+        report[f"vlm_{group}_shuffled"] = _interval(shuffled[mine], cfg)
+        report[f"vlm_{group}_language_only"] = _interval(guessed[mine], cfg)
+    return report
+
+
+def _exchanged(cases: Sequence[Case]) -> list[NDArray[np.uint8]]:
+    """For each case the frames of the next case of its group."""
+    frames: list[NDArray[np.uint8]] = [case.frames for case in cases]
+    for group in dict.fromkeys(case.group for case in cases):
+        mine = [k for k, case in enumerate(cases) if case.group == group]
+        for k, other in zip(mine, [*mine[1:], mine[0]], strict=True):
+            frames[k] = cases[other].frames
+    return frames
+
+
+def _false_objects(
+    vlm: VisualAnswerer, cases: Sequence[Case], right: NDArray[np.float64], cfg: DictConfig
+) -> dict[str, dict[str, float]]:
+    """Objects that descriptions name and the scene has not; against the model before DPO."""
+    clips, texts, scenes = _scenes_to_describe(cfg)
+
+    def wrong(model: VisualAnswerer) -> NDArray[np.float64]:
+        said = say(model, clips, texts)
+        return np.array([false_objects(t, s) for t, s in zip(said, scenes, strict=True)], float)
+
+    now = wrong(vlm)
+    report = {"false_objects": _interval(now, cfg)}
+    if cfg.before is None:
+        return report
+    earlier = open_model(str(cfg.before), cfg.trunk)
+    before = wrong(earlier)
+    report["false_objects_before"] = _interval(before, cfg)
+    if before.sum() > 0:
+        ratio = ratio_interval(now, None, resamples=cfg.resamples)
+        assert ratio is not None
+        share = now.sum() / before.sum()
+        report["false_objects_ratio"] = _paired_ratio(now, before, cfg) | {"value": float(share)}
+    texts = [case.question.text for case in cases]
+    had = exact_matches(cases, say(earlier, [case.frames for case in cases], texts))
+    report["dpo_accuracy_loss"] = _interval(had - right, cfg)
+    return report
+
+
+def _scenes_to_describe(
+    cfg: DictConfig,
+) -> tuple[list[NDArray[np.uint8]], list[str], list[Scene]]:
+    flat, rng = open_flat(cfg.scenes), np.random.default_rng(13)
+    episodes = flat.episodes("test")[: cfg.cases]
+    scenes = [Scene.from_state(flat.state, int(flat.starts[e])) for e in episodes]
+    clips = [np.array(flat.frames[flat.starts[e]])[None] for e in episodes]
+    return clips, [describe(rng, "held_out") for _ in episodes], scenes
+
+
+def _paired_ratio(
+    top: NDArray[np.float64], bottom: NDArray[np.float64], cfg: DictConfig
+) -> dict[str, float]:
+    """Interval of a ratio of sums over the same cases, also where a case's bottom is zero."""
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(top), size=(cfg.resamples, len(top)))
+    below = bottom[drawn].sum(1)
+    ratios = top[drawn].sum(1)[below > 0] / below[below > 0]
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return {"value": 0.0, "low": float(low), "high": float(high), "count": len(top)}
+
+
+def _answer_ms(vlm: VisualAnswerer, cases: Sequence[Case]) -> dict[str, float]:
+    """Median time of a single answer, from the frame to its last token."""
+    times = []
+    for case in [case for case in cases if len(case.frames) == 1][: _TIMED + 1]:
+        begun = time.perf_counter()
+        vlm.answer(case.frames, case.question.text)
+        times.append(1000 * (time.perf_counter() - begun))
+    low, value, high = np.percentile(times[1:], [2.5, 50, 97.5])
+    return {"value": float(value), "low": float(low), "high": float(high), "count": len(times) - 1}
+
+
+def _interval(values: NDArray[np.float64], cfg: DictConfig) -> dict[str, float]:
+    interval: Interval | None = ratio_interval(values, resamples=cfg.resamples)
+    assert interval is not None
+    return dict(interval._asdict())
+
+
+def _record(case: Case, answer: str) -> dict[str, Any]:
+    question = case.question
+    return {
+        "group": case.group,
+        "kind": question.kind,
+        "question": question.text,
+        "right": question.answer,
+        "answer": answer,
+        "template": question.template,
+        "episode": case.episode,
+        "unseen": case.unseen,
+    }
+
+
+def _to_show(cases: Sequence[Case], right: NDArray[np.float64]) -> list[int]:
+    """Of each group some cases that went wrong and some that went right."""
+    shown: list[int] = []
+    pick: Callable[[str, float], list[int]] = lambda group, value: [  # noqa: E731
+        k for k, case in enumerate(cases) if case.group == group and right[k] == value
+    ]
+    for group in dict.fromkeys(case.group for case in cases):
+        wrong = pick(group, 0.0)[: _SHOWN_EACH // 2]
+        shown += [*wrong, *pick(group, 1.0)[: _SHOWN_EACH - len(wrong)]]
+    return shown

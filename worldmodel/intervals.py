@@ -1,0 +1,69 @@
+"""Bootstrap intervals over independent cases: episodes, utterances, questions."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
+
+__all__ = ["Interval", "ratio_interval"]
+
+
+class Interval(NamedTuple):
+    """A figure with its 95% percentile interval.
+
+    Attributes:
+        value: the estimate.
+        low: lower end.
+        high: upper end.
+        count: cases it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+def ratio_interval(
+    numerator: NDArray[Any],
+    denominator: NDArray[Any] | None = None,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval | None:
+    """A ratio of sums over cases with its interval.
+
+    With errors over counts this is the mean over all that is counted, with errors over a baseline's
+    errors the share that is left, and without a denominator the mean over cases.
+
+    Args:
+        numerator: (E,), one number per case.
+        denominator: (E,), ones by default; cases of zero do not count.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Returns:
+        The interval, or None where no case counts.
+    """
+    top = np.asarray(numerator, dtype=np.float64)
+    bottom = np.ones_like(top) if denominator is None else np.asarray(denominator, np.float64)
+    counts = bottom > 0
+    top, bottom = top[counts], bottom[counts]
+    if len(top) == 0:
+        return None
+    value = float(top.sum() / bottom.sum())
+    if len(top) == 1:
+        return Interval(value, value, value, 1)
+    interval = bootstrap(
+        (top, bottom),
+        lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
+        n_resamples=resamples,
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(value, float(interval.low), float(interval.high), len(top))
