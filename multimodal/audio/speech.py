@@ -19,6 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from multimodal.atomic import atomic_write_bytes
+from multimodal.audio.codec import RATE_HZ
 from multimodal.audio.engines import ENGINES, Voice, available, speak
 from multimodal.audio.sentences import sentences
 from multimodal.audio.waveform import resample, write_wav
@@ -26,7 +27,6 @@ from multimodal.errors import ConfigError, DatasetError, MissingProgramError
 
 __all__ = ["RATE_HZ", "VOICES", "SpeechCorpus", "Utterance", "record_speech"]
 
-RATE_HZ = 24_000
 _INDEX = "index.json"
 _FORMAT = 1
 # An eSpeak voice is an accent and a timbre (`accent+variant`). Neither an accent nor a timbre of

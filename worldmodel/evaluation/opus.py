@@ -46,8 +46,8 @@ def through_opus(audio: Tensor, rate_hz: int, bitrate_bps: int) -> Tensor:
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
     file.seek(0)
-    with av.open(file) as container:
-        heard = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
+    with av.open(file, "r") as coded:
+        heard = [frame.to_ndarray()[0] for frame in coded.decode(audio=0)]
     decoded = torch.from_numpy(np.concatenate(heard).astype(np.float32))
     return _aligned(resample(decoded, _OPUS_HZ, rate_hz), audio, round(_LONGEST_SHIFT_S * rate_hz))
 
