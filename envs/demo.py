@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from envs.gap.measure import Plan
 from envs.gap.run import Order, carry_out, print_headline
 from worldmodel.runs import RunDirectory
+from worldmodel.typed_command import typed_command
 
 __all__ = ["peak_memory_gb", "run"]
 
@@ -44,10 +45,7 @@ def run(cfg: DictConfig) -> int:
         ),
         resamples=1000,
         videos=int(cfg.videos),
-        command=(
-            f"worldmodel demo checkpoint={cfg.checkpoint} episodes={cfg.episodes} "
-            f"horizon={horizon} seed={cfg.seed}"
-        ),
+        command=typed_command("demo", cfg, always=("checkpoint", "episodes", "seed")),
     )
     directory = RunDirectory.open("demo", cfg.out)
     directory.write_config(cfg)

@@ -6,13 +6,12 @@ are, or how often the recording was interrupted.
 
 import json
 import os
-import shlex
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import mujoco
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,6 +31,7 @@ from multimodal.splits import seeds_of, split_of
 from multimodal.staging import StagedEpisodes
 from multimodal.store import EpisodeStore, StoreSettings
 from worldmodel.runs import RunDirectory
+from worldmodel.typed_command import typed_command
 
 __all__ = ["record_episode", "run", "seeds_of", "split_of"]
 
@@ -68,7 +68,7 @@ def run(cfg: DictConfig) -> int:
             _record_missing(cfg, recording, store, pending)
             store.commit()
             if len(store):
-                _report(store, directory, recording)
+                _report(store, directory, cfg)
     return 0
 
 
@@ -151,7 +151,7 @@ def _record_missing(
                 RunDirectory(store.path).log({"frames": frames, "seconds": seconds})
 
 
-def _report(store: EpisodeStore, directory: RunDirectory, recording: Recording) -> None:
+def _report(store: EpisodeStore, directory: RunDirectory, cfg: DictConfig) -> None:
     """Write metrics.json and the dataset card, and print the figures."""
     frames = sum(record.steps + 1 for record in store.records)
     contacts = sum(int(contact.sum()) for contact in store.read_state("contact"))
@@ -165,26 +165,16 @@ def _report(store: EpisodeStore, directory: RunDirectory, recording: Recording) 
         recorded = sum(session["frames"] for session in sessions)
         figures["frames_per_s"] = recorded / sum(session["seconds"] for session in sessions)
     directory.write_metrics(figures)
-    card = dataset_card(store, figures, _command(recording, len(store)))
+    card = dataset_card(store, figures, _command(cfg, len(store)))
     atomic_write_bytes(store.path / "README.md", card.encode())
     Console().print(", ".join(f"{name} {value:,.6g}" for name, value in figures.items()))
 
 
-def _command(recording: Recording, episodes: int) -> str:
+def _command(cfg: DictConfig, episodes: int) -> str:
     """The command line that records the same again."""
-    values = {
-        "episodes": episodes,
-        "steps": recording.steps,
-        "seed": recording.seed,
-        "world.id": recording.world,
-        "world.size_px": recording.size_px,
-    }
-    options = {
-        f"++world.options.{key}": json.dumps(value, separators=(",", ":"))
-        for key, value in json.loads(recording.options).items()
-    }
-    words = [f"{key}={value}" for key, value in {**values, **options}.items()]
-    return shlex.join(["worldmodel", "record", *words])
+    grown = OmegaConf.merge(cfg, {"episodes": episodes, "resume": "auto", "workers": 0})
+    assert isinstance(grown, DictConfig)
+    return typed_command("record", grown, always=("episodes", "steps", "seed"))
 
 
 def _progress() -> Progress:

@@ -29,6 +29,7 @@ from envs.mujoco_world import MujocoWorld
 from worldmodel.device import choose_compute
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.runs import RunDirectory
+from worldmodel.typed_command import typed_command
 
 __all__ = ["Order", "carry_out", "print_headline", "run"]
 
@@ -84,11 +85,7 @@ def run(cfg: DictConfig) -> int:
         ),
         resamples=int(cfg.resamples),
         videos=int(cfg.videos),
-        command=(
-            f"worldmodel gap checkpoint={cfg.checkpoint} world.id={cfg.world.id} "
-            f"episodes={cfg.episodes} 'horizons={list(cfg.horizons)}' "
-            f"baseline_horizon={cfg.baseline_horizon} seed={cfg.seed}"
-        ),
+        command=typed_command("gap", cfg, always=("checkpoint", "episodes", "seed")),
     )
     directory = RunDirectory.open("gap", cfg.out)
     directory.write_config(cfg)

@@ -1,13 +1,14 @@
 """`worldmodel demo`: one command from a checkpoint to a report."""
 
 import json
+import shlex
 
 import pytest
 
 from envs.demo import peak_memory_gb
 from envs.gap.probe import StateProbe
 from envs.gap.probe_files import add_probe
-from worldmodel.cli import main
+from worldmodel.cli import composed, main
 
 
 @pytest.fixture
@@ -30,6 +31,15 @@ def test_the_demo_writes_a_report_and_names_it(finished):
     assert {"psnr_1", "psnr_16", "psnr_over_frozen_min", "duration_s", "permanence_16"} <= set(
         metrics
     )
+
+
+def test_the_report_says_what_to_type_to_measure_the_same_again(finished):
+    setup = json.loads((finished[1] / "gap.json").read_text())["setup"]
+    program, verb, *words = shlex.split(setup["command"])
+    again = composed(verb, words)
+    assert (program, verb) == ("worldmodel", "demo")
+    assert (again.episodes, again.horizon, again.baseline_horizon) == (2, 16, 4)
+    assert again.checkpoint == setup["checkpoint"]
 
 
 def test_memory_is_counted_in_gigabytes():
