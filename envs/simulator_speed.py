@@ -17,6 +17,7 @@ import gymnasium as gym
 from envs.registration import register
 from envs.rendering import opengl_backend
 from envs.stopwatch import count_for
+from multimodal.errors import WorldModelError
 
 __all__ = ["PUSH", "PUSHER", "Simulator", "together"]
 
@@ -60,13 +61,17 @@ class Simulator:
 
     def _receive(self, seconds: float) -> Any:
         if not self._connection.poll(seconds):
-            raise TimeoutError(f"the simulation's process did not answer within {seconds:.0f} s")
+            raise WorldModelError(
+                f"the simulation's process did not answer within {seconds:.0f} s: "
+                "run the command again when the machine has less to do"
+            )
         try:
             answer = self._connection.recv()
-        except EOFError as error:
+        except (EOFError, ConnectionResetError) as error:
             self._process.join(10)
-            raise RuntimeError(
-                f"the simulation's process ended with exit code {self._process.exitcode}"
+            raise WorldModelError(
+                f"the simulation's process ended with exit code {self._process.exitcode} (killed, "
+                "out of memory, or the error printed above): run the command again"
             ) from error
         if isinstance(answer, Exception):
             raise answer

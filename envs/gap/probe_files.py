@@ -6,7 +6,7 @@ from pathlib import Path
 
 from envs.gap.probe import StateProbe
 from multimodal.errors import CheckpointError
-from worldmodel.checkpoint import resolve, verify, write_manifest
+from worldmodel.checkpoint import MANIFEST, resolve, verify, write_manifest
 
 __all__ = ["PROBE_FOLDER", "add_probe", "load_probe"]
 
@@ -40,7 +40,7 @@ def load_probe(checkpoint: Path | str, probe: str = "checkpoint") -> StateProbe:
         probe: "checkpoint" for that one, or a folder with another.
 
     Raises:
-        CheckpointError: there is none, or it cannot be loaded.
+        CheckpointError: there is none, or it is altered or cannot be loaded.
     """
     folder = resolve(checkpoint) / PROBE_FOLDER if probe == "checkpoint" else Path(probe)
     if not (folder / "config.json").is_file():
@@ -49,6 +49,9 @@ def load_probe(checkpoint: Path | str, probe: str = "checkpoint") -> StateProbe:
             "objective=probe` and name its folder with probe=DIR, or measure pixels only with "
             "probe=none."
         )
+    if (folder / MANIFEST).is_file():
+        # One beside a model has none of its own: the model's names its files.
+        verify(folder)
     try:
         loaded = StateProbe.from_pretrained(folder, use_safetensors=True, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from envs.learned_speed import count_flops, long_rollout
 from envs.simulator_speed import PUSH, PUSHER, Simulator, together
 from envs.stopwatch import count_for, take_turns
+from multimodal.errors import WorldModelError
 from worldmodel.cli import main
 
 
@@ -70,6 +71,15 @@ def test_mujoco_is_measured_in_processes_of_its_own():
 def test_an_environment_that_cannot_be_made_is_an_error_here_and_not_a_hang():
     with pytest.raises(TypeError, match="no_such_option"):
         Simulator(("worldmodel/Push-v0", {"no_such_option": 1}))
+
+
+@pytest.mark.slow
+def test_a_simulation_that_is_killed_is_an_explained_error_and_not_a_hang():
+    with Simulator(PUSH) as push:
+        push.start(60.0)
+        push._process.kill()
+        with pytest.raises(WorldModelError, match="exit code -9"):
+            push.result()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from envs.gap.quality import probe_quality
 from envs.push_scene import TABLE_RGB
 from envs.recording import seeds_of
 from multimodal.errors import CheckpointError, DatasetError, FrameError
-from worldmodel.checkpoint import verify
+from worldmodel.checkpoint import verify, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +164,15 @@ def test_a_checkpoint_without_a_probe_says_how_to_get_one(tmp_path, tiny_pipelin
     tiny_pipeline.save_pretrained(tmp_path / "model")
     with pytest.raises(CheckpointError, match="objective=probe"):
         load_probe(tmp_path / "model")
+
+
+def test_a_trained_probe_that_was_altered_is_refused_by_its_own_manifest(tmp_path):
+    StateProbe(width=8).save_pretrained(tmp_path / "probe")
+    write_manifest(tmp_path / "probe", "probe")
+    assert load_probe("push", str(tmp_path / "probe")).config.width == 8
+    weights = next((tmp_path / "probe").glob("*.safetensors"))
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(CheckpointError, match="altered"):
+        load_probe("push", str(tmp_path / "probe"))
