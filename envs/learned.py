@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from envs.actions import ActionSpace, checked_action
 from envs.learned_state import Checkpoint, LearnedState, checked_rollout, opened_pipeline
 from envs.random_stream import generator_words, restore_generator
-from envs.starts import begin, starts_of, user_start
+from envs.starts import begin, refuse_beside_state, starts_of, user_start
 from multimodal.errors import StateError
 from worldmodel.rollout_state import RolloutState
 
@@ -90,6 +90,7 @@ class WorldModelEnv(gym.Env[Frame, NDArray[np.float32]]):
         super().reset(seed=seed)
         options = dict(options or {})
         if "state" in options:
+            refuse_beside_state(options)
             self.restore_state(options["state"])
             self._steps = 0
             return self.render(), self._info()

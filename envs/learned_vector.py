@@ -18,7 +18,7 @@ from envs.actions import checked_action
 from envs.lane_options import lane_mask, lane_options, lane_seeds
 from envs.learned_state import Checkpoint, LearnedState, checked_rollout, opened_pipeline
 from envs.random_stream import generator_words, restore_generator
-from envs.starts import Start, begin, starts_of, user_start
+from envs.starts import Start, begin, refuse_beside_state, starts_of, user_start
 from multimodal.errors import ActionError, ConfigError, StateError
 from worldmodel.rollout_state import RolloutState
 
@@ -130,6 +130,9 @@ class WorldModelVectorEnv(gym.vector.VectorEnv[Array, Array, Array]):
         if self._rollout is None and not mask.all():
             raise ConfigError("The first reset must be of all lanes: leave reset_mask out.")
         if "state" in options:
+            refuse_beside_state(options)
+            if not mask.all():
+                raise ConfigError('"state" is of all lanes: leave reset_mask out.')
             self.restore_state(options["state"])
             self._steps[:], self._ended[:] = 0, False
         else:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from envs.actions import ActionSpace, checked_action
 from envs.random_stream import generator_words, restore_generator
 from envs.rendering import FrameRenderer, opengl_backend
-from multimodal.errors import FrameError, StateError
+from multimodal.errors import ConfigError, FrameError, StateError
 from multimodal.language.question import Question
 
 opengl_backend()
@@ -178,11 +178,17 @@ class MujocoWorld(gym.Env[Frame, NDArray[np.float32]]):
         Returns:
             frame: uint8 (H, W, 3).
             info: named state, instruction, goal vector, success, contact.
+
+        Raises:
+            StateError: a saved state of another world.
+            ConfigError: options that the world does not know, or others beside a state.
         """
         super().reset(seed=seed)
         options = options or {}
         self._steps = 0
         if "state" in options:
+            if others := sorted(set(options) - {"state"}):
+                raise ConfigError(f'A start from "state" takes nothing else, got {others} too.')
             self.restore_state(options["state"])
             self._steps = 0
         else:

@@ -13,7 +13,16 @@ from multimodal.errors import ActionError, ConfigError, FrameError
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.rollout_state import RolloutState
 
-__all__ = ["FrameStarts", "Start", "Starts", "WorldStarts", "begin", "starts_of", "user_start"]
+__all__ = [
+    "FrameStarts",
+    "Start",
+    "Starts",
+    "WorldStarts",
+    "begin",
+    "refuse_beside_state",
+    "starts_of",
+    "user_start",
+]
 
 # The noise of lane i is drawn from its start's seed, which the pipeline multiplies in 64 bits.
 _SEEDS = 2**31
@@ -177,6 +186,16 @@ def user_start(options: Mapping[str, Any], seed: int) -> Start:
         str(options.get("instruction", "")),
         seed % _SEEDS,
     )
+
+
+def refuse_beside_state(options: Mapping[str, Any]) -> None:
+    """Refuse options of `reset` that a saved state would overrule.
+
+    Raises:
+        ConfigError: there is something beside "state".
+    """
+    if others := sorted(set(options) - {"state"}):
+        raise ConfigError(f'A start from "state" takes nothing else, got {others} beside it.')
 
 
 def begin(pipeline: WorldModelPipeline, start: Start) -> RolloutState:

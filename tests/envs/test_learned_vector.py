@@ -251,6 +251,9 @@ def test_a_rollout_of_the_pipeline_can_be_gone_on_with(make, pipeline, start_fra
     env = make()
     env.reset(options={"state": state})
     assert np.array_equal(env.step(np.zeros((LANES, 2)))[0], expected)
+    for beside in ({"reset_mask": np.array([True, False, True])}, {"frames": start_frames[0]}):
+        with pytest.raises(ConfigError, match="state"):
+            env.reset(options={"state": state, **beside})
     with pytest.raises(StateError, match="3 lanes"):
         make(2).reset(options={"state": state})
     with pytest.raises(StateError, match="save_state"):

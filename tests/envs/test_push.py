@@ -374,6 +374,8 @@ def test_a_state_of_a_randomised_world_leaves_nothing_behind_for_the_next_scene(
 def test_an_unknown_option_of_reset_is_refused(world):
     with pytest.raises(ConfigError, match=r"objects.*when the world is made"):
         world.reset(options={"objects": 2})
+    with pytest.raises(ConfigError, match=r"nothing else.*objects"):
+        world.reset(options={"state": world.save_state(), "objects": 2})
 
 
 def test_captions_name_every_object_and_the_side_it_is_on(world):
