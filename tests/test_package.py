@@ -24,10 +24,12 @@ import json, sys
 import agents, configs, envs, multimodal, worldmodel
 from worldmodel.checkpoint import shipped, shipped_names, verify
 from worldmodel.cli import VERBS, composed
+from worldmodel.configuration import documented_keys
 packages = (agents, configs, envs, multimodal, worldmodel)
 print(json.dumps({
     "homes": [package.__file__ for package in packages],
-    "verbs": [composed(name).seed for name in VERBS],
+    "verbs": {name: len(documented_keys(name)) for name in VERBS},
+    "size": composed("train", ["size=tiny"]).size.name,
     "checkpoints": {name: len(verify(shipped(name))["files"]) for name in shipped_names()},
 }))
 """
@@ -88,4 +90,6 @@ def test_configs_and_checkpoints_are_found_from_another_folder(wheel, tmp_path):
     found = json.loads(done.stdout.splitlines()[-1])
     assert all(Path(home).is_relative_to(tmp_path / "site") for home in found["homes"])
     assert len(found["verbs"]) >= 6
+    assert min(found["verbs"].values()) >= 1
+    assert found["size"] == "tiny"
     assert found["checkpoints"]["push"] > 5
