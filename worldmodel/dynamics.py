@@ -36,14 +36,16 @@ class Memory(NamedTuple):
     Attributes:
         latents: the last frame (B, N, C).
         change: the last frame minus the one before (B, N, C).
+        first: the frame the rollout began with (B, N, C).
         places: which tokens the remembered frames' entries are, int64 (B, context, K).
         filled: how many frames are remembered, int64 (B,), at most `context`.
         layers: one FrameMemory for each temporal layer.
-        anchors: one Anchor for each temporal layer, of the frame the rollout began with.
+        anchors: one Anchor for each temporal layer, of the first frame.
     """
 
     latents: Tensor
     change: Tensor
+    first: Tensor
     places: Tensor
     filled: Tensor
     layers: tuple[FrameMemory, ...]
@@ -54,6 +56,7 @@ class Memory(NamedTuple):
         return Memory(
             self.latents.detach(),
             self.change.detach(),
+            self.first,
             self.places,
             self.filled,
             tuple(FrameMemory(k.detach(), v.detach()) for k, v in self.layers),
@@ -145,6 +148,10 @@ class Dynamics(ModelMixin, ConfigMixin):
         self.norm = nn.RMSNorm(width)
         self.head = nn.Linear(width, channels)
         self.outcome = OutcomeHead(channels, rows * columns, goal_dim)
+        # What an object uncovers looks as it did in the first frame, to the last digit.
+        self.recall = nn.Linear(width, 1)
+        nn.init.zeros_(self.recall.weight)
+        nn.init.constant_(self.recall.bias, -4.0)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         # A still start: about one token in ten changes.
@@ -170,13 +177,15 @@ class Dynamics(ModelMixin, ConfigMixin):
         shape = (batch, context, self.active, self.config.kv_heads, head_dim)
         blank = latents.new_zeros(shape)
         temporal = sum(bool(block.temporal) for block in self.blocks)
+        first = latents if first is None else first
         return Memory(
             latents,
             torch.zeros_like(latents),
+            first,
             torch.zeros(batch, context, self.active, dtype=torch.long, device=latents.device),
             torch.zeros(batch, dtype=torch.long, device=latents.device),
             tuple(FrameMemory(blank, blank) for _ in range(temporal)),
-            self._anchors(latents if first is None else first),
+            self._anchors(first),
         )
 
     def _anchors(self, first: Tensor) -> tuple[Anchor, ...]:
@@ -232,7 +241,10 @@ class Dynamics(ModelMixin, ConfigMixin):
         wide = chosen.unsqueeze(-1).expand(-1, -1, last.shape[-1])
         moves = (gate.gather(1, chosen).sigmoid() > self.config.still_below).unsqueeze(-1)
         old = last.gather(1, wide)
-        new = unit_rms(old + self.head(self.norm(x)).float())
+        x = self.norm(x)
+        new = old + self.head(x).float()
+        recalled = memory.first.gather(1, wide)
+        new = unit_rms(torch.lerp(new, recalled, self.recall(x).float().sigmoid()))
         latents = last.scatter(1, wide, torch.where(moves, new, old))
         return Prediction(latents, gate, chosen, tuple(kept))
 
@@ -241,7 +253,9 @@ class Dynamics(ModelMixin, ConfigMixin):
         places = torch.cat([memory.places[:, 1:], prediction.chosen[:, None]], 1)
         filled = (memory.filled + 1).clamp(max=self.config.context)
         change = latents - memory.latents
-        return Memory(latents, change, places, filled, prediction.layers, memory.anchors)
+        return Memory(
+            latents, change, memory.first, places, filled, prediction.layers, memory.anchors
+        )
 
     def _grid(self, latents: Tensor) -> Tensor:
         """Tokens (B, N, C) laid out as a grid (B, C, rows, columns)."""

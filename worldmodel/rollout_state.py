@@ -18,7 +18,7 @@ from worldmodel.dynamics import Memory
 __all__ = ["RolloutState"]
 
 _LANES = ("goal", "seed", "step")
-_MEMORY = ("latents", "change", "places", "filled")
+_MEMORY = ("latents", "change", "first", "places", "filled")
 _LAYER = ("keys", "values", "anchor_keys", "anchor_values")
 
 
@@ -80,8 +80,7 @@ class RolloutState:
             Anchor(arrays[f"anchor_keys_{index}"], arrays[f"anchor_values_{index}"])
             for index in range(layers)
         )
-        latents, change, places, filled = (arrays[name] for name in _MEMORY)
-        memory = Memory(latents, change, places, filled, kept, anchors)
+        memory = Memory(*(arrays[name] for name in _MEMORY), layers=kept, anchors=anchors)
         return cls(memory, *(arrays[name] for name in _LANES))
 
     def fork(self) -> RolloutState:

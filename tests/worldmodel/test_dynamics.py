@@ -101,6 +101,18 @@ def test_the_first_frame_is_remembered_for_ever() -> None:
     assert not torch.equal(before, after)
 
 
+def test_a_token_that_recalls_looks_exactly_as_it_did_in_the_first_frame() -> None:
+    model, latents, first = small_dynamics(), unit(1, 16, 8), unit(1, 16, 8, seed=3)
+    torch.nn.init.constant_(model.recall.bias, 50.0)
+    torch.nn.init.zeros_(model.recall.weight)
+    torch.nn.init.constant_(model.gate_out.bias, 50.0)
+    with torch.no_grad():
+        prediction = model.predict(model.start(latents, first), torch.ones(1, 2))
+    chosen = prediction.chosen[0]
+    assert torch.allclose(prediction.latents[0, chosen], first[0, chosen], atol=1e-5)
+    assert not torch.allclose(latents[0, chosen], first[0, chosen], atol=1e-1)
+
+
 def test_a_rollout_that_begins_at_its_first_frame_needs_no_other() -> None:
     model, latents = small_dynamics(), unit(1, 16, 8)
     actions = torch.rand(1, 3, 2)
