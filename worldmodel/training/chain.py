@@ -106,6 +106,7 @@ def run_stage(source: Source, stage: str, run: RunDirectory, resume: str) -> Sta
         run,
         "auto" if resume == "never" else resume,
         source.cfg.wandb.mode,
+        collate=work.collate,
         wandb_project=source.cfg.wandb.project,
     )
     values = _account(result, settings, trainable)

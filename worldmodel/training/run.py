@@ -13,11 +13,12 @@ from worldmodel.runs import RunDirectory
 from worldmodel.training.chain import StageRecord, export_pipeline, run_stage
 from worldmodel.training.processes import is_first, joined_processes, process_count, wait_for_all
 from worldmodel.training.record import environment_record, shown_command
-from worldmodel.training.stages import STAGES, WORLD_STAGES, Source, probe_module
+from worldmodel.training.stages import STAGES, VLM_STAGES, WORLD_STAGES, Source, probe_module
 
 __all__ = ["run"]
 
 WORLD = "world"
+VLM = "vlm"
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +27,10 @@ def run(cfg: DictConfig) -> int:
     """Train what `cfg.objective` names.
 
     `world` trains the tokeniser, encodes the dataset, trains the dynamics and the state probe, each
-    in a folder of its own below the run's, and puts them together in `pipeline/`. A stage that is
-    done is recognised and skipped, one that was killed goes on. A stage's name trains that one
-    alone, with the earlier stages' results from `cfg.from_run`.
+    in a folder of its own below the run's, and puts them together in `pipeline/`. `vlm` trains CLIP
+    and the stages of the vision-language model likewise. A stage that is done is recognised and
+    skipped, one that was killed goes on. A stage's name trains that one alone, with the earlier
+    stages' results from `cfg.from_run`.
 
     Args:
         cfg: the configuration of the verb `train`.
@@ -50,6 +52,11 @@ def run(cfg: DictConfig) -> int:
         source = Source(cfg, Path(cfg.from_run or directory.path))
         if cfg.objective == WORLD:
             records = _train_world(source, directory)
+        elif cfg.objective == VLM:
+            records = {
+                stage: run_stage(source, stage, RunDirectory(directory.path / stage), cfg.resume)
+                for stage in VLM_STAGES
+            }
         else:
             stage = RunDirectory(directory.path / cfg.objective)
             records = {cfg.objective: run_stage(source, cfg.objective, stage, cfg.resume)}
@@ -59,16 +66,18 @@ def run(cfg: DictConfig) -> int:
 
 
 def _check(cfg: DictConfig) -> None:
-    known = [WORLD, *STAGES]
+    known, chains = [WORLD, VLM, *STAGES], (WORLD, VLM)
     if cfg.objective not in known:
         raise ConfigError(f"objective={cfg.objective} is not one of: {', '.join(known)}")
-    if cfg.objective == WORLD and cfg.resume not in ("auto", "never"):
+    if cfg.objective in chains and cfg.resume not in ("auto", "never"):
         raise ConfigError(
-            f"resume={cfg.resume} names one checkpoint, but objective=world trains several "
-            f"models: use resume=auto, or name the stage, objective={' or '.join(STAGES)}"
+            f"resume={cfg.resume} names one checkpoint, but objective={cfg.objective} trains "
+            f"several models: use resume=auto, or name the stage, objective={' or '.join(STAGES)}"
         )
-    if cfg.objective == WORLD and cfg.from_run is not None:
-        raise ConfigError("from_run is for a single stage: objective=world trains all of them")
+    if cfg.objective in chains and cfg.from_run is not None:
+        raise ConfigError(
+            f"from_run is for a single stage: objective={cfg.objective} trains all of them"
+        )
     if process_count() > 1 and cfg.out is None:
         raise ConfigError("several processes write to one folder: name it with out=DIR")
 

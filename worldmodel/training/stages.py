@@ -28,11 +28,21 @@ from worldmodel.latents import LatentClips, cached_latents
 from worldmodel.objectives.dynamics import DynamicsObjective
 from worldmodel.objectives.tokenizer import TokenizerObjective
 from worldmodel.recipe import Recipe
+from worldmodel.training.clip_stage import clip_work, trunk_inputs
 from worldmodel.training.codec_stage import codec_data, codec_work
 from worldmodel.training.processes import first_process_first
+from worldmodel.training.vlm_stages import (
+    instruct_work,
+    language_data,
+    language_work,
+    preference_work,
+    projector_work,
+    vlm_data,
+    vlm_inputs,
+)
 from worldmodel.training.work import Stage, Work
 
-__all__ = ["STAGES", "WORLD_STAGES", "Source", "Work", "probe_module"]
+__all__ = ["STAGES", "VLM_STAGES", "WORLD_STAGES", "Source", "Work", "probe_module"]
 
 # Random clips are drawn with their number as the seed; so many differ before they come again.
 _DRAWS = 2**20
@@ -126,7 +136,9 @@ class Source:
         """
         size = _plain(self.cfg.size)
         data = STAGES[stage].data(self)["fingerprint"]
-        inputs = {"dataset": data, "seed": self.cfg.seed, "architecture": size[stage]}
+        inputs = {"dataset": data, "seed": self.cfg.seed, "architecture": size.get(stage)}
+        if (further := STAGES[stage].inputs) is not None:
+            inputs |= further(self)
         if stage == "dynamics":
             inputs["recipe"] = self.recipe.model_dump(mode="json")
             inputs["tokenizer"] = verify(self.model("tokenizer"))["files"]
@@ -209,11 +221,18 @@ def episode_data(source: Source) -> dict[str, Any]:
 
 # The stages of objective=world, in order; the others are trained by name.
 WORLD_STAGES = ("tokenizer", "dynamics", "probe")
+# Those of objective=vlm, in order.
+VLM_STAGES = ("clip", "language", "projector", "instruct", "preference")
 STAGES: Mapping[str, Stage] = {
     "tokenizer": Stage(tokenizer_work, episode_data),
     "dynamics": Stage(dynamics_work, episode_data),
     "probe": Stage(probe_work, episode_data),
     "codec": Stage(codec_work, codec_data),
+    "clip": Stage(clip_work, episode_data, trunk_inputs),
+    "language": Stage(language_work, language_data),
+    "projector": Stage(projector_work, vlm_data, vlm_inputs("clip", "language")),
+    "instruct": Stage(instruct_work, vlm_data, vlm_inputs("projector")),
+    "preference": Stage(preference_work, vlm_data, vlm_inputs("instruct")),
 }
 
 

@@ -1,0 +1,49 @@
+"""Requests for a description, the true one, and what a description says that is not there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from multimodal.language import Scene, Split
+from multimodal.language.phrasing import Family
+from multimodal.language.question import article
+from multimodal.language.vocabulary import named_combinations
+
+__all__ = ["describe", "description", "false_objects"]
+
+_DESCRIBE = Family(
+    "describe.objects",
+    (
+        "Describe the picture.",
+        "What is on the table?",
+        "Describe what you see.",
+        "What do you see?",
+        "Describe the table.",
+        "Name all objects.",
+        "Tell me what is on the table.",
+        "Tell me what you see.",
+        "List the objects on the table.",
+        "Which objects are on the table?",
+        "Describe what is on the table.",
+        "Tell me which objects you see.",
+    ),
+)
+
+
+def describe(rng: np.random.Generator, split: Split = "train") -> str:
+    """A request for a description; some of them are held out like other paraphrases."""
+    return _DESCRIBE.draw(rng, split)[0]
+
+
+def description(scene: Scene) -> str:
+    """All objects of a scene from left to right: "a red cube, a blue ball"; or "nothing".
+
+    One order, so that only what is there decides what is said.
+    """
+    things = sorted(scene.objects, key=lambda thing: (thing.x_m, thing.y_m))
+    return ", ".join(article(thing.name) for thing in things) or "nothing"
+
+
+def false_objects(text: str, scene: Scene) -> int:
+    """How many objects a description names that are not in the scene."""
+    return len(named_combinations(text) - scene.combinations)

@@ -1,0 +1,172 @@
+"""The vision-language model in LLaVA's form: vision tower, projector, language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from multimodal.errors import CheckpointError
+from multimodal.tower import VisionTower
+from multimodal.vlm.language import hidden_states, language_from_config, next_logits
+from multimodal.vlm.turns import Marks
+
+__all__ = ["Projector", "VlmModel", "answer_log_probability"]
+
+_WEIGHTS = "model.safetensors"
+
+
+class Projector(nn.Module):
+    """Blocks of features of the tower as tokens of the language model (arXiv 2310.03744's MLP).
+
+    Args:
+        width: D, channels of the tower.
+        out: W, channels of the language model.
+        merge: side of the block that becomes one token.
+    """
+
+    def __init__(self, width: int, out: int, merge: int) -> None:
+        super().__init__()
+        self.merge = merge
+        self.layers = nn.Sequential(
+            nn.Linear(merge * merge * width, out), nn.GELU(), nn.Linear(out, out)
+        )
+
+    def forward(self, features_BND: Tensor) -> Tensor:
+        """Features (B, N, D) of square frames to tokens (B, N / merge², W)."""
+        side, merge = round(features_BND.shape[1] ** 0.5), self.merge
+        grid = features_BND.unflatten(1, (side // merge, merge, side // merge, merge))
+        blocks = grid.transpose(2, 3).flatten(3, 5).flatten(1, 2)
+        return self.layers(blocks)
+
+
+class VlmModel(ModelMixin, ConfigMixin):
+    """Answers questions about frames.
+
+    Args:
+        language_config: the language model's configuration as `to_diff_dict` gives it, with its
+            `model_type`.
+        mark_ids: ids of the special tokens, as in `Marks`.
+        trunk: fingerprint of the encoder whose latents it reads.
+        size_px: side of the frames.
+        channels: C of the latents.
+        tokens: N of a frame.
+        width: channels of the vision tower.
+        hidden: channels inside its feed-forward layers.
+        layers: its layers.
+        heads: its attention heads.
+        merge: side of the block of a frame's tokens that becomes one token of the language model.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        language_config: dict[str, Any],
+        mark_ids: dict[str, int],
+        trunk: str = "",
+        size_px: int = 64,
+        channels: int = 32,
+        tokens: int = 64,
+        width: int = 192,
+        hidden: int = 512,
+        layers: int = 4,
+        heads: int = 6,
+        merge: int = 2,
+    ) -> None:
+        super().__init__()
+        self.language = language_from_config(language_config)
+        self.tower = VisionTower(channels, tokens, width, hidden, layers, heads)
+        self.projector = Projector(width, self.language.config.hidden_size, merge)
+        self.marks = Marks(**mark_ids)
+
+    def save_pretrained(self, save_directory: Path | str, **_: Any) -> None:
+        """Write `config.json` and `model.safetensors`, tied weights once."""
+        folder = Path(save_directory)
+        self.save_config(folder)
+        tied = self._tied()
+        weights = {n: t.contiguous() for n, t in self.state_dict().items() if n not in tied}
+        save_file(weights, folder / _WEIGHTS, {"format": "pt"})
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, **_: Any) -> VlmModel:
+        """Load what `save_pretrained` wrote, in float32 whatever it is stored in.
+
+        Raises:
+            CheckpointError: a file is missing, or the weights are of another architecture.
+        """
+        path = Path(folder) / _WEIGHTS
+        if not path.is_file() or not (Path(folder) / "config.json").is_file():
+            raise CheckpointError(
+                f"{folder} holds no vision-language model: config.json and {_WEIGHTS} are needed. "
+                "Name the folder that `save_pretrained` or `worldmodel train` wrote."
+            )
+        model: VlmModel = cls.from_config(cls.load_config(folder))
+        weights = {name: value.float() for name, value in load_file(path).items()}
+        missing, unknown = model.load_state_dict(weights, strict=False)
+        if unknown or set(missing) - model._tied():
+            raise CheckpointError(
+                f"{path} does not fit its config.json: {len(unknown)} weights are unknown, "
+                f"{len(set(missing) - model._tied())} are missing. Restore the folder."
+            )
+        return model
+
+    def _tied(self) -> set[str]:
+        """Names of weights that are others' again, and need not be kept."""
+        if not self.language.config.tie_word_embeddings:
+            return set()
+        shared = self.language.get_input_embeddings().weight
+        return {
+            name
+            for name, value in self.named_parameters(remove_duplicate=False)
+            if value is shared and "embed" not in name
+        }
+
+    @property
+    def frame_tokens(self) -> int:
+        """Tokens of the language model that a frame takes."""
+        return self.config.tokens // self.config.merge**2
+
+    def see(self, latents_FNC: Tensor) -> Tensor:
+        """Latents (F, N, C) of frames as tokens of the language model (F, n, W)."""
+        return self.projector(self.tower(latents_FNC))
+
+    def embed(self, ids_BL: Tensor, latents_FNC: Tensor) -> Tensor:
+        """Rows of ids with the frames' tokens in their places, (B, L, W).
+
+        Args:
+            ids_BL: int64, with as many image tokens as the frames have together.
+            latents_FNC: the frames of all rows, one after the other.
+        """
+        embedded = self.language.get_input_embeddings()(ids_BL)
+        if not len(latents_FNC):
+            return embedded
+        seen = self.see(latents_FNC).flatten(0, 1).to(embedded.dtype)
+        places = (ids_BL == self.marks.image)[..., None].expand_as(embedded)
+        return embedded.masked_scatter(places, seen)
+
+    def hidden(self, batch: dict[str, Tensor]) -> Tensor:
+        """The language model's last hidden state (B, L, W) of a batch from `collate_rows`."""
+        embedded = self.embed(batch["ids"], batch["latents"])
+        return hidden_states(self.language, embedded, batch)
+
+    def answer_logits(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits where an answer's token comes next.
+
+        Returns:
+            logits float32 (X, vocabulary), the right ids int64 (X,), and the numbers of their
+            rows int64 (X,).
+        """
+        return next_logits(self.language, self.hidden(batch), batch["labels"])
+
+
+def answer_log_probability(model: VlmModel, batch: dict[str, Tensor]) -> Tensor:
+    """Log-probability of all answers of each row together, float32 (B,)."""
+    logits, ids, rows = model.answer_logits(batch)
+    each = -F.cross_entropy(logits, ids, reduction="none")
+    return torch.zeros(len(batch["ids"]), device=each.device).index_add(0, rows, each)

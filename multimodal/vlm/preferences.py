@@ -1,0 +1,175 @@
+"""Pairs of a true and a false answer: descriptions with objects that are not there, and denials.
+
+The false descriptions are the model's own: drawn from it, and kept where they name what the scene
+has not. A model can only unlearn what it would have said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from multimodal.clip_data import allowed_rows
+from multimodal.errors import DatasetError
+from multimodal.language import TRAINING_COMBINATIONS, Scene, ask
+from multimodal.language.question import NO, YES, article
+from multimodal.text_tokenizer import decode_ids
+from multimodal.vlm.descriptions import describe, description, false_objects
+from multimodal.vlm.generate import generate
+from multimodal.vlm.model import VlmModel
+from multimodal.vlm.questioned import Pictures
+from multimodal.vlm.turns import assemble, collate_rows, turn_of
+
+__all__ = ["Preference", "PreferencePairs", "collate_pairs", "draw_preferences"]
+
+_BATCH = 32
+_TOKENS = 40
+_DENIALS = 0.3
+
+
+@dataclass(frozen=True)
+class Preference:
+    """A frame, a question, what should be said, and what should not.
+
+    Attributes:
+        row: number of the frame.
+        question: in words.
+        chosen: the true answer.
+        rejected: a false one.
+    """
+
+    row: int
+    question: str
+    chosen: str
+    rejected: str
+
+
+@torch.no_grad()
+def draw_preferences(
+    model: VlmModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pictures: Pictures,
+    frames: int,
+    seed: int,
+    temperature: float = 1.0,
+) -> list[Preference]:
+    """Pairs about training frames.
+
+    Args:
+        model: whose false descriptions are rejected.
+        tokenizer: of texts.
+        pictures: a dataset.
+        frames: so many frames are described; one without a false object gets one put in.
+        seed: of frames, questions and draws.
+        temperature: of the drawn descriptions.
+
+    Raises:
+        DatasetError: no frame shows an object.
+    """
+    rng = np.random.default_rng([seed, 17])
+    generator = torch.Generator().manual_seed(seed)
+    pairs: list[Preference] = []
+    rows = rng.choice(allowed_rows(pictures.flat, "train"), frames)
+    for part in np.array_split(rows, max(1, frames // _BATCH)):
+        scenes = [pictures.scene(int(row)) for row in part]
+        kept = [(int(r), s) for r, s in zip(part, scenes, strict=True) if s.objects]
+        by_length: dict[int, list[tuple[int, Scene, str, list[int]]]] = {}
+        for row, scene in kept:
+            question = describe(rng)
+            turn = turn_of(tokenizer, question, None, 1, model.marks.eos)
+            ids = assemble([turn], 1, model.frame_tokens, model.marks)["ids"].tolist()
+            by_length.setdefault(len(ids), []).append((row, scene, question, ids))
+        for group in by_length.values():
+            seen = torch.from_numpy(pictures.latents[[row for row, *_ in group]]).float()
+            said = generate(
+                model,
+                torch.tensor([ids for *_, ids in group]),
+                seen,
+                _TOKENS,
+                temperature=temperature,
+                generator=generator,
+            )
+            for (row, scene, question, _), ids in zip(group, said, strict=True):
+                text = decode_ids(tokenizer, ids).strip()
+                if not text or not false_objects(text, scene):
+                    text = _with_false_object(scene, rng)
+                pairs.append(Preference(row, question, description(scene), text))
+                pairs += _denial(row, scene, rng)
+    if not pairs:
+        raise DatasetError(f"no frame in {pictures.flat.path} shows an object; record some.")
+    return pairs
+
+
+def _with_false_object(scene: Scene, rng: np.random.Generator) -> str:
+    """The true description with one object exchanged for one that is not there."""
+    things = [thing.name for thing in sorted(scene.objects, key=lambda t: (t.x_m, t.y_m))]
+    place = int(rng.integers(len(things)))
+    colour, shape = things[place].split(" ")
+    near = [
+        pair
+        for pair in TRAINING_COMBINATIONS
+        if (pair[0] == colour) != (pair[1] == shape) and pair not in scene.combinations
+    ]
+    things[place] = " ".join(near[int(rng.integers(len(near)))])
+    return ", ".join(article(thing) for thing in things)
+
+
+def _denial(row: int, scene: Scene, rng: np.random.Generator) -> list[Preference]:
+    """For some frames a question after an object, with the wrong answer rejected."""
+    question = ask("existence", [scene], rng) if rng.random() < _DENIALS else None
+    if question is None:
+        return []
+    wrong = YES if question.answer == NO else NO
+    return [Preference(row, question.text, question.answer, wrong)]
+
+
+class PreferencePairs(Dataset[dict[str, Any]]):
+    """Preferences as two rows each, for `collate_pairs`.
+
+    Args:
+        pairs: the preferences.
+        pictures: the dataset that they are about.
+        tokenizer: of texts.
+        model: whose layout of rows is used.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Preference],
+        pictures: Pictures,
+        tokenizer: PreTrainedTokenizerBase,
+        model: VlmModel,
+    ) -> None:
+        self.pairs, self.latents = list(pairs), pictures.latents
+        self.tokenizer, self.marks, self.frame_tokens = tokenizer, model.marks, model.frame_tokens
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        pair = self.pairs[index]
+        latents = self.latents[[pair.row]]
+        return {
+            name: self._laid(pair.question, answer) | {"latents": latents}
+            for name, answer in (("chosen", pair.chosen), ("rejected", pair.rejected))
+        }
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Several pairs at once."""
+        return [self[index] for index in indices]
+
+    def _laid(self, question: str, answer: str) -> dict[str, Any]:
+        turn = turn_of(self.tokenizer, question, answer, 1, self.marks.eos)
+        return assemble([turn], 1, self.frame_tokens, self.marks)
+
+
+def collate_pairs(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    """A batch as `collate_rows` makes it, of 2B rows: all chosen ones, then all rejected ones."""
+    return collate_rows([sample[name] for name in ("chosen", "rejected") for sample in samples])

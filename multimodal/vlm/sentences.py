@@ -1,0 +1,61 @@
+"""Rows of sentences without pictures, to learn the language of the world from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from multimodal.language.corpus import sentences
+from multimodal.text_tokenizer import encode_text
+from multimodal.vlm.turns import Marks, Turn, assemble
+
+__all__ = ["SentenceRows"]
+
+
+class SentenceRows(Dataset[dict[str, Any]]):
+    """Each row holds some sentences that do not see one another; every token is to be predicted.
+
+    Item i is a function of (seed, i) alone, as `assemble` lays it out, with no latents.
+
+    Args:
+        tokenizer: of texts.
+        marks: special ids.
+        seed: what the sentences depend on besides i.
+        samples: the length of this dataset.
+        count: sentences of a row.
+        channels: C of the latents that there are none of.
+        tokens: N of them.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        marks: Marks,
+        seed: int,
+        samples: int,
+        count: int = 10,
+        channels: int = 32,
+        tokens: int = 64,
+    ) -> None:
+        self.tokenizer, self.marks, self.seed = tokenizer, marks, seed
+        self.samples, self.count = samples, count
+        self._latents = np.zeros((0, tokens, channels), np.float16)
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < self.samples:
+            raise IndexError(f"row {index} of {self.samples}")
+        # Two to the 32nd rows of each seed before another seed's come.
+        said = sentences(self.count, seed=(self.seed << 32) + index)
+        turns = [Turn((), (*encode_text(self.tokenizer, text), self.marks.eos), 0) for text in said]
+        return assemble(turns, 0, 1, self.marks) | {"latents": self._latents}
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Several rows at once."""
+        return [self[index] for index in indices]

@@ -1,0 +1,203 @@
+"""The vision-language model: rows of turns, the cache, the round trip, and what it refuses."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multimodal.errors import CheckpointError, FrameError, TextError
+from multimodal.text_tokenizer import train_text_tokenizer
+from multimodal.tokenizer import VideoTokenizer
+from multimodal.trunk import trunk_fingerprint
+from multimodal.vlm.generate import generate
+from multimodal.vlm.language import small_language
+from multimodal.vlm.model import VlmModel, answer_log_probability
+from multimodal.vlm.shared import LONGEST_QUESTION, SharedVlm
+from multimodal.vlm.turns import IGNORED, Marks, Turn, assemble, attention_mask, collate_rows
+
+WORDS = ["What colour is the cube?", "What moved? red cube", "Is there a blue ball? yes no"]
+
+
+@pytest.fixture(scope="module")
+def vlm():
+    torch.manual_seed(0)
+    trunk = VideoTokenizer(latent_channels=8, width=16).eval()
+    tokenizer = train_text_tokenizer(WORDS, vocab_size=300)
+    language = small_language(tokenizer, width=32, hidden=48, layers=2, heads=2)
+    model = VlmModel(
+        language_config=language.config.to_diff_dict() | {"model_type": "llama"},
+        mark_ids=asdict(Marks.of(tokenizer)),
+        trunk=trunk_fingerprint(trunk),
+        channels=8,
+        width=16,
+        hidden=32,
+        layers=1,
+        heads=2,
+    ).eval()
+    # Fresh weights of 0.02 make every token equally likely; answers should differ.
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.2)
+    return SharedVlm(model, trunk, tokenizer)
+
+
+def frames(count=1, seed=0, side=64):
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def test_several_turns_in_a_row_say_what_single_turns_say(vlm):
+    model, marks = vlm.model, vlm.model.marks
+    latents = vlm.latents(frames(2))
+    turns = [Turn((20, 21, 22), (30, marks.eos), 1), Turn((40,), (41, 42, marks.eos), 2)]
+    turns.append(Turn((50, 51), (52, marks.eos), 1))
+    packed = assemble(turns, 2, model.frame_tokens, marks) | {"latents": latents.numpy()}
+    logits, ids, _ = model.answer_logits(collate_rows([packed]))
+    alone = []
+    for turn in turns:
+        row = assemble([turn], turn.frames, model.frame_tokens, marks)
+        batch = collate_rows([row | {"latents": latents[: turn.frames].numpy()}])
+        alone.append(model.answer_logits(batch)[:2])
+    assert torch.equal(ids, torch.cat([each[1] for each in alone]))
+    torch.testing.assert_close(logits, torch.cat([each[0] for each in alone]), atol=1e-4, rtol=1e-4)
+
+
+def test_rows_of_a_batch_do_not_disturb_one_another(vlm):
+    model, marks = vlm.model, vlm.model.marks
+    rows = []
+    for number, length in enumerate((2, 9)):
+        turn = Turn(tuple(range(20, 20 + length)), (60, 61, marks.eos), 1)
+        laid = assemble([turn], 1, model.frame_tokens, marks)
+        rows.append(laid | {"latents": vlm.latents(frames(seed=number)).numpy()})
+    together = answer_log_probability(model, collate_rows(rows))
+    alone = torch.cat([answer_log_probability(model, collate_rows([row])) for row in rows])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_only_answers_are_learnt():
+    marks = Marks(0, 1, 2, 3)
+    row = assemble([Turn((10, 11), (12, 2), 1), Turn((13,), (14, 2), 1)], 1, 4, marks)
+    assert row["ids"].tolist() == [1, 3, 3, 3, 3, 10, 11, 12, 2, 13, 14, 2]
+    learnt = row["labels"] != IGNORED
+    assert row["ids"][learnt].tolist() == [12, 2, 14, 2]
+    assert row["positions"].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 5, 6, 7]
+
+
+def test_a_question_about_the_first_frame_does_not_see_the_second():
+    turns = [Turn((10,), (11,), 1), Turn((12,), (13,), 2)]
+    row = assemble(turns, 2, 1, Marks(0, 1, 2, 3))
+    names = ("turns", "sees", "frames")
+    seen = attention_mask(*(torch.from_numpy(row[name])[None] for name in names))[0, 0] == 0
+    begin, first, second, asked, answered, other, last = range(7)
+    assert seen[answered].nonzero().flatten().tolist() == [begin, first, asked, answered]
+    assert seen[last].nonzero().flatten().tolist() == [begin, first, second, other, last]
+    assert seen[first].nonzero().flatten().tolist() == [begin, first]
+
+
+def test_answers_depend_on_the_picture(vlm):
+    model = vlm.model
+    row = assemble([Turn((20, 21), (30, 31), 1)], 1, model.frame_tokens, model.marks)
+    likely = [
+        answer_log_probability(
+            model, collate_rows([row | {"latents": vlm.latents(frames(seed=seed)).numpy()}])
+        )
+        for seed in (0, 1)
+    ]
+    assert not torch.allclose(likely[0], likely[1])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_cached_generation_equals_uncached(vlm, count):
+    model = vlm.model
+    ids = torch.tensor([[1, *[3] * (count * model.frame_tokens), 20 + k, 21] for k in range(3)])
+    latents = vlm.latents(frames(3 * count)) if count else torch.zeros(0, 64, 8)
+    cached = generate(model, ids, latents, 12)
+    assert cached == generate(model, ids, latents, 12, cached=False)
+    assert any(len(said) > 1 for said in cached)
+
+
+def test_saved_and_loaded_it_is_the_same_to_the_last_bit(vlm, tmp_path):
+    vlm.save_pretrained(tmp_path)
+    again = SharedVlm.from_pretrained(tmp_path, vlm.trunk)
+    before, after = vlm.model.state_dict(), again.model.state_dict()
+    assert before.keys() == after.keys()
+    assert {name.partition(".")[0] for name in before} == {"tower", "projector", "language"}
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert again.answer(frames(), "What moved?") == vlm.answer(frames(), "What moved?")
+
+
+def test_another_trunk_is_refused(vlm):
+    torch.manual_seed(1)
+    with pytest.raises(CheckpointError, match="Use the tokeniser it was trained on"):
+        SharedVlm(vlm.model, VideoTokenizer(latent_channels=8, width=16), vlm.tokenizer)
+
+
+def test_a_folder_without_weights_is_refused(vlm, tmp_path):
+    vlm.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        SharedVlm.from_pretrained(tmp_path, vlm.trunk)
+
+
+def test_the_choice_is_the_most_probable_answer(vlm):
+    model, choices = vlm.model, ["red", "blue", "a green cube"]
+    likely = []
+    for answer in choices:
+        row = vlm._row(vlm.latents(frames()), "What colour is it?", answer)
+        batch = collate_rows([row | {"latents": vlm.latents(frames()).numpy()}])
+        likely.append(float(answer_log_probability(model, batch)))
+    chosen = vlm.answer(frames(), "What colour is it?", choices)
+    assert chosen == choices[int(np.argmax(likely))]
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.zeros((1, 1, 3), np.uint8), "64x64"),
+        (np.zeros((64, 64, 0), np.uint8), r"\(\.\.\., H, W, 3\)"),
+        (np.zeros((64, 64, 5), np.uint8), r"\(\.\.\., H, W, 3\)"),
+        (np.zeros((3, 64, 64), np.uint8), "channels come first"),
+        (np.zeros((4096, 4096, 3), np.uint8), "64x64"),
+        (np.full((64, 64, 3), np.nan, np.float32), "finite"),
+        (np.zeros((0, 64, 64, 3), np.uint8), "got none"),
+        (np.zeros((64, 64, 3), np.int64), "uint8"),
+    ],
+)
+def test_pictures_that_cannot_be_read_are_refused(vlm, picture, message):
+    with pytest.raises(FrameError, match=message):
+        vlm.answer(picture, "What moved?")
+
+
+@pytest.mark.parametrize(
+    ("question", "choices", "message"),
+    [
+        ("", None, "empty"),
+        ("  \n", None, "empty"),
+        ("x" * 1_000_000, None, "1,000,000 characters"),
+        ("What?", [], "list of different answers"),
+        ("What?", "yes", "list of different answers"),
+        ("What?", ["yes", "yes"], "list of different answers"),
+        ("What?", ["yes", " "], "says something"),
+    ],
+)
+def test_questions_that_cannot_be_asked_are_refused(vlm, question, choices, message):
+    with pytest.raises(TextError, match=message):
+        vlm.answer(frames(), question, choices)
+
+
+def test_too_many_frames_are_refused(vlm):
+    with pytest.raises(TextError, match="frames at most"):
+        vlm.answer(frames(9), "What moved?")
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.text(min_size=1, max_size=60).filter(str.strip))
+def test_any_question_gets_some_answer(vlm, question):
+    assert isinstance(vlm.answer(frames(), question), str)
+
+
+def test_the_longest_question_fits(vlm):
+    assert isinstance(vlm.answer(frames(), "a " * (LONGEST_QUESTION // 8)), str)
+    with pytest.raises(TextError, match="positions"):
+        vlm.answer(frames(2), "\x00" * LONGEST_QUESTION)

@@ -1,0 +1,149 @@
+"""`worldmodel evaluate model=clip|vlm`: its measures on cases made by hand, and the whole verb."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from multimodal.errors import DatasetError
+from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene, is_held_out_template
+from multimodal.language.scene import SceneObject
+from multimodal.vlm.descriptions import description, false_objects
+from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_trunk
+from worldmodel.cli import composed
+from worldmodel.evaluation.clip import COMBINATIONS, classify, recall
+from worldmodel.evaluation.run import run
+from worldmodel.evaluation.vlm import exact_matches
+from worldmodel.evaluation.vlm_cases import Case, Guesser, ask_cases, open_flat
+from worldmodel.reader_card import pack_reader, write_reader_card
+from worldmodel.readers import load_clip, load_vlm
+from worldmodel.training.run import run as train
+
+FRAME = np.zeros((1, 64, 64, 3), np.uint8)
+
+
+def question(answer, choices=(), template="count.objects/1"):
+    return Question("count", "How many?", answer, choices, 1, template)
+
+
+def test_an_answer_counts_only_letter_for_letter():
+    cases = [Case("count", question(each), FRAME, 0, False) for each in ("2", "red cube", "K7")]
+    assert exact_matches(cases, ["2 ", "red", "k7"]).tolist() == [1, 0, 0]
+
+
+def test_recall_counts_a_right_one_among_the_best():
+    similar = np.array([[0.9, 0.5, 0.1], [0.9, 0.5, 0.1]])
+    same = np.array([[True, False, False], [False, True, False]])
+    assert recall(similar, same, 1).tolist() == [True, False]
+    assert recall(similar, same, 2).tolist() == [True, True]
+
+
+def test_false_objects_are_those_that_the_scene_has_not():
+    scene = Scene(
+        (SceneObject("red", "cube", 0.1, 0), SceneObject("blue", "ball", -0.1, 0)), (), (0, 0)
+    )
+    assert description(scene) == "a blue ball, a red cube"
+    assert false_objects("a blue ball, a red cube", scene) == 0
+    assert false_objects("a blue cube, a red cube, a green cross", scene) == 2
+    assert false_objects("nothing", scene) == 0
+
+
+def test_the_language_only_guess_is_the_most_frequent_well_formed_answer():
+    asked = [question("3")] * 3 + [question("2")] * 2 + [question("7", template="count.shape/1")]
+    guesser = Guesser(asked)
+    assert guesser.answer(question("2")) == "3"
+    assert guesser.answer(question("2", choices=("1", "2"))) == "2"
+    assert guesser.answer(question("9", template="count.objects/11")) == "3"
+
+
+class Oracle:
+    """Knows what it is shown: the first pixel of a frame is the number of its combination."""
+
+    def encode_image(self, frames):
+        return torch.eye(24)[torch.as_tensor(frames[:, 0, 0, 0].astype(int))]
+
+    def encode_text(self, texts):
+        return torch.stack(
+            [
+                torch.eye(24)[
+                    next(k for k, (c, s) in enumerate(COMBINATIONS) if f"{c} {s}" in text)
+                ]
+                for text in texts
+            ]
+        )
+
+
+def test_zero_shot_takes_the_prompt_that_agrees_best():
+    frames = np.zeros((24, 8, 8, 3), np.uint8)
+    frames[:, 0, 0, 0] = np.arange(24)
+    assert classify(Oracle(), frames, [0, 11]).tolist() == list(range(24))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated")
+    record_scenes(folder / "scenes", episodes=24)
+    save_trunk(folder / "trunk")
+    settings = [*TINY, f"data={folder / 'scenes'}", f"text={folder / 'text'}", "reading=null"]
+    settings += [f"trunk={folder / 'trunk'}", f"out={folder / 'run'}", "objective=vlm"]
+    assert train(composed("train", settings)) == 0
+    return folder
+
+
+def evaluate(place, model, checkpoint, *overrides):
+    out = place / f"evaluated_{model}"
+    settings = [f"model={model}", f"checkpoint={checkpoint}", f"scenes={place / 'scenes'}"]
+    settings += [f"trunk={place / 'trunk'}", "reading=null", "cases=6", "resamples=50"]
+    assert run(composed("evaluate", [*settings, f"out={out}", *overrides])) == 0
+    return out, json.loads((out / "metrics.json").read_text())
+
+
+def test_cases_are_held_out_and_answered_from_state(place):
+    flat = open_flat(place / "scenes")
+    cases = ask_cases(flat, {"count": "count", "shape": "shape"}, 5)
+    held_out = set(flat.episodes("test").tolist())
+    assert {case.episode for case in cases} <= held_out
+    assert all(is_held_out_template(case.question.template) for case in cases)
+    for case in cases:
+        first = int(flat.starts[case.episode])
+        scene = Scene.from_state(flat.state, first)
+        assert case.frames.shape == (1, 64, 64, 3)
+        if case.question.template.startswith("count.objects"):
+            assert case.question.answer == str(len(scene.objects))
+        assert case.unseen >= bool(scene.combinations & HELD_OUT_COMBINATIONS)
+
+
+def test_a_kind_that_cannot_be_asked_is_an_error(place):
+    with pytest.raises(DatasetError, match="'reading'"):
+        ask_cases(open_flat(place / "scenes"), {"reading": "reading"}, 5)
+
+
+def test_clip_is_packed_measured_and_described(place):
+    packed = pack_reader("clip", [place / "run" / "clip"], place / "clip")
+    out, figures = evaluate(place, "clip", packed)
+    names = {"clip_zero_shot", "clip_zero_shot_seen_combinations", "clip_zero_shot_blank"}
+    names |= {"clip_text_recall_1", "clip_text_recall_5", "clip_image_recall_1"}
+    assert names <= figures.keys()
+    assert all(0 <= figures[name] <= 1 for name in names)
+    assert figures["clip_text_recall_1"] <= figures["clip_text_recall_5"]
+    assert "<img" in (out / "index.html").read_text()
+    card = write_reader_card(packed, out, "worldmodel evaluate model=clip").read_text()
+    assert f"| `clip_zero_shot` | {figures['clip_zero_shot']:.3f} |" in card
+    assert load_clip(packed, place / "trunk").encode_text(["a red cube"]).shape == (1, 8)
+
+
+def test_the_vlm_is_packed_measured_and_described(place):
+    stages = [place / "run" / stage for stage in ("projector", "instruct", "preference")]
+    packed = pack_reader("vlm", stages, place / "vlm")
+    before = place / "run" / "instruct" / "model"
+    out, figures = evaluate(place, "vlm", packed, f"before={before}")
+    names = {f"vlm_{each}" for each in ("count", "colour", "shape", "relation", "moved", "blank")}
+    names |= {"vlm_blank_over_language_only", "vlm_shuffled", "dpo_accuracy_loss", "vlm_answer_ms"}
+    assert names <= figures.keys()
+    assert figures["vlm_answer_ms"] > 0
+    answers = json.loads((out / "answers.json").read_text())
+    right = [each["answer"] == each["right"] for each in answers if each["group"] == "count"]
+    assert figures["vlm_count"] == pytest.approx(np.mean(right))
+    assert "| `vlm_count` |" in write_reader_card(packed, out, "worldmodel evaluate").read_text()
+    assert load_vlm(packed, place / "trunk").answer(FRAME[0], "How many?", ["1", "2"]) in ("1", "2")

@@ -1,0 +1,118 @@
+"""`worldmodel train` from recorded scenes through CLIP to the preference-tuned answers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from multimodal.errors import CheckpointError, FrameError
+from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_trunk
+from worldmodel.cli import composed
+from worldmodel.readers import load_clip, load_vlm
+from worldmodel.training.run import run
+
+STAGES = ("clip", "language", "projector", "instruct", "preference")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vlm")
+    record_scenes(folder / "scenes")
+    save_trunk(folder / "trunk")
+    return folder
+
+
+def train(place, stage, *overrides):
+    settings = [
+        *TINY,
+        f"objective={stage}",
+        f"data={place / 'scenes'}",
+        f"text={place / 'text'}",
+        f"trunk={place / 'trunk'}",
+        "reading=null",
+        f"out={place / 'run'}",
+    ]
+    return run(composed("train", [*settings, *overrides]))
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    for stage in STAGES:
+        assert train(place, stage) == 0
+    return place / "run"
+
+
+def weights(run, stage):
+    (file,) = (run / stage / "model").glob("*.safetensors")
+    return load_file(file)
+
+
+def test_every_stage_leaves_a_verified_model_and_its_figures(trained):
+    for stage in STAGES:
+        account = json.loads((trained / stage / "training.json").read_text())
+        assert account["steps"] == 2
+        assert np.isfinite(account["losses"]["loss"])
+
+
+def test_the_projector_stage_moves_the_projector_and_no_other_bit(trained):
+    clip, language = weights(trained, "clip"), weights(trained, "language")
+    after = weights(trained, "projector")
+    for name, value in after.items():
+        part, _, rest = name.partition(".")
+        if part == "tower":
+            assert torch.equal(value, clip[name]), name
+        elif part == "language":
+            assert torch.equal(value, language[rest]), name
+    assert {name.partition(".")[0] for name in after} == {"tower", "language", "projector"}
+
+
+def test_the_projector_stage_does_train_the_projector(place, trained):
+    short = weights(trained, "projector")
+    train(
+        place,
+        "projector",
+        "size.budget.projector.steps=3",
+        f"out={place / 'longer'}",
+        f"from_run={trained}",
+    )
+    longer = weights(place / "longer", "projector")
+    changed = {n for n in short if not torch.equal(short[n], longer[n])}
+    assert changed == {n for n in short if n.startswith("projector.")}
+
+
+def test_instruction_tuning_trains_every_part(trained):
+    before, after = weights(trained, "projector"), weights(trained, "instruct")
+    parts = {n.partition(".")[0] for n in before if not torch.equal(before[n], after[n])}
+    assert parts == {"tower", "projector", "language"}
+
+
+def test_a_finished_stage_is_recognised(place, trained, capsys):
+    before = (trained / "instruct" / "model" / "manifest.json").stat().st_mtime_ns
+    train(place, "instruct")
+    assert (trained / "instruct" / "model" / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_what_was_trained_opens_and_answers(place, trained):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    clip = load_clip(trained / "clip" / "model", place / "trunk")
+    assert clip.encode_image(frames).shape == (2, 8)
+    vlm = load_vlm(trained / "preference" / "model", place / "trunk")
+    assert vlm.answer(frames, "What moved?", ["red cube", "nothing"]) in ("red cube", "nothing")
+    assert isinstance(vlm.answer(frames[0], "What do you see?"), str)
+    with pytest.raises(FrameError, match="64x64"):
+        vlm.answer(np.zeros((1, 1, 3), np.uint8), "What do you see?")
+
+
+def test_another_trunk_is_refused_by_name(place, trained):
+    other = save_trunk(place / "other", seed=1)
+    with pytest.raises(CheckpointError, match="reads the tokens of the encoder"):
+        load_vlm(trained / "instruct" / "model", other)
+    with pytest.raises(CheckpointError, match="reads the tokens of the encoder"):
+        load_clip(trained / "clip" / "model", other)
+
+
+def test_a_language_model_alone_is_no_vision_language_model(place, trained):
+    with pytest.raises(CheckpointError, match="'language'"):
+        load_vlm(trained / "language" / "model", place / "trunk")

@@ -1,0 +1,56 @@
+"""Small recorded scenes and a small trunk, to test CLIP and the vision-language model with."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from envs.push import PushWorld
+from envs.recording import record_episode, seeds_of
+from multimodal.store import EpisodeStore, StoreSettings
+from multimodal.tokenizer import VideoTokenizer
+
+TINY = [
+    "size=tiny",
+    "wandb=disabled",
+    "compute=cpu/float32",
+    "size.clip.width=16",
+    "size.clip.hidden=32",
+    "size.clip.layers=1",
+    "size.clip.heads=2",
+    "size.clip.text_width=16",
+    "size.clip.text_layers=1",
+    "size.clip.text_heads=2",
+    "size.clip.embedding=8",
+    "size.language.width=32",
+    "size.language.hidden=32",
+    "size.language.layers=2",
+    "size.language.heads=2",
+    "size.preference.frames=12",
+    *(
+        f"size.budget.{stage}.{name}"
+        for stage in ("clip", "language", "projector", "instruct", "preference")
+        for name in ("steps=2", "batch_size=4")
+    ),
+]
+
+
+def record_scenes(folder: Path, episodes: int = 14) -> Path:
+    """Episodes with one or two objects; most show training combinations only."""
+    world = PushWorld(objects=(1, 2))
+    options = json.dumps({"objects": [1, 2]})
+    recording = {"world": "worldmodel/Push-v0", "size_px": 64, "options": options}
+    settings = StoreSettings(action_space=world.action_space, metadata={"recording": recording})
+    store = EpisodeStore.create(folder.parent, folder.name, settings)
+    seeds = seeds_of("train", episodes) + seeds_of("validation", 6) + seeds_of("test", 10)
+    store.append(record_episode(world, seed=seed, steps=4) for seed in seeds)
+    world.close()
+    return folder
+
+
+def save_trunk(folder: Path, seed: int = 0) -> Path:
+    """An untrained tokeniser: what it sees differs from place to place all the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        VideoTokenizer(latent_channels=8, width=16).save_pretrained(folder)
+    return folder

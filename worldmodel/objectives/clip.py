@@ -1,0 +1,178 @@
+"""What CLIP is trained for: pictures and sentences that belong together, as wholes and in parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from multimodal.clip import TEXT_FOLDER, ClipModel
+from multimodal.language import (
+    COLOURS,
+    HELD_OUT_COMBINATIONS,
+    SHAPES,
+    TRAINING_COMBINATIONS,
+)
+
+__all__ = ["ClipObjective", "contrast", "truth"]
+
+_PLACES_WEIGHT = 1.0
+_KINDS = [(COLOURS.index(colour), SHAPES.index(shape)) for colour, shape in TRAINING_COMBINATIONS]
+_NEVER = {COLOURS.index(colour): SHAPES.index(shape) for colour, shape in HELD_OUT_COMBINATIONS}
+
+
+def _unproven() -> tuple[Tensor, Tensor]:
+    """What training must not conclude of a thing from its colour alone.
+
+    No purple thing of the training set is a cross. A model that is asked to tell purple things
+    from crosses learns that purple is never a cross, and says so of the first purple cross.
+
+    Returns:
+        bool (18, 28): for each training combination the prompts with the shape that its colour
+        never has; and int64 (18,): all combinations of that shape as bits.
+    """
+    named = [shape for _, shape in _KINDS] + [-1] * len(COLOURS) + list(range(len(SHAPES)))
+    never = [_NEVER[colour] for colour, _ in _KINDS]
+    prompts = torch.tensor([[shape == each for shape in named] for each in never])
+    pairs = [sum(1 << (c * len(SHAPES) + each) for c in range(len(COLOURS))) for each in never]
+    return prompts, torch.tensor(pairs)
+
+
+def truth(shown: Tensor, named: Tensor, exact: Tensor) -> tuple[Tensor, Tensor]:
+    """Which texts of a batch are true of which pictures.
+
+    Args:
+        shown: the combinations each picture shows, int64 bits (B,).
+        named: the combinations each text names, int64 bits (B,).
+        exact: bool (B,), texts that hold of every picture with just the objects they name.
+
+    Returns:
+        bool (B, B) true and bool (B, B) unknown, pictures in rows: a text that says more than
+        names may or may not hold of another picture with all the things it names.
+    """
+    own = torch.eye(len(shown), dtype=torch.bool, device=shown.device)
+    same = shown[:, None] == named[None]
+    within = (named[None] & ~shown[:, None]) == 0
+    true = own | (same & exact[None])
+    return true, within & ~exact[None] & ~own
+
+
+def contrast(logits: Tensor, true: Tensor, unknown: Tensor) -> Tensor:
+    """Cross-entropy of the rows of logits (B, X), each with one true column or more; scalar.
+
+    Columns that may be true count neither way.
+    """
+    logits = logits.masked_fill(unknown, -torch.inf)
+    right = logits.masked_fill(~true, -torch.inf).logsumexp(-1)
+    return (logits.logsumexp(-1) - right).mean()
+
+
+class ClipObjective(nn.Module):
+    """Symmetric contrastive loss with hard negatives, over pictures and over their single objects.
+
+    Each picture also meets its own text with one word wrong. And the features at each object's
+    place meet the prompts of all 18 training combinations (arXiv 2112.09106 does so with regions),
+    among them those that differ in the colour alone or in the shape alone, and prompts that name
+    only a colour or only a shape. So do whole pictures of a single object.
+
+    Args:
+        model: the two towers.
+        prompts: int64 (templates, 28, T), from `multimodal.clip_data.prompt_ids`.
+        tokenizer: goes beside the exported model.
+    """
+
+    prompts: Tensor
+    kinds: Tensor
+    prompts_unproven: Tensor
+    texts_unproven: Tensor
+
+    def __init__(
+        self, model: ClipModel, prompts: Tensor, tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.register_buffer("prompts", prompts, persistent=False)
+        self.register_buffer("kinds", torch.tensor(_KINDS), persistent=False)
+        prompts_unproven, texts_unproven = _unproven()
+        self.register_buffer("prompts_unproven", prompts_unproven, persistent=False)
+        self.register_buffer("texts_unproven", texts_unproven, persistent=False)
+
+    def forward(
+        self,
+        latents: Tensor,
+        text: Tensor,
+        wrong: Tensor,
+        shown: Tensor,
+        named: Tensor,
+        exact: Tensor,
+        places: Tensor,
+        things: Tensor,
+        **_: Tensor,
+    ) -> dict[str, Tensor]:
+        """Loss of a batch of captioned pictures, as `CaptionedPictures` serves them."""
+        model, count = self.model, len(text)
+        template = torch.randint(len(self.prompts), (), device=text.device)
+        prompts = self.prompts[template]
+        texts = model.text_vectors(_together(text, wrong, prompts))
+        right, spoiled, prompts = texts.split([count, count, len(prompts)])
+        features = model.features(latents)
+        images = model.image_vectors(features)
+        true, unknown = truth(shown, named, exact)
+        alone, first = (things >= 0).sum(-1) == 1, things.amax(-1)
+        barred = torch.where(alone, self.texts_unproven[first], 0)
+        unknown = unknown | ((named[None] & barred[:, None]) != 0)
+        scale = model.scale
+        logits = scale * images @ right.T
+        near = scale * (images * spoiled).sum(-1, keepdim=True)
+        no = torch.zeros_like(true[:, :1])
+        to_text = contrast(
+            torch.cat([logits, near], 1), torch.cat([true, no], 1), torch.cat([unknown, no], 1)
+        )
+        to_image = contrast(logits.T, true.T, unknown.T)
+        rows, slots = torch.where(things >= 0)
+        found = model.place_vectors(features[rows, places[rows, slots]])
+        place_logits = scale * found @ prompts.T
+        wanted = things[rows, slots]
+        place_loss = self._naming(place_logits, wanted)
+        if bool(alone.any()):
+            whole = scale * images[alone] @ prompts.T
+            place_loss = place_loss + self._naming(whole, first[alone])
+        loss = (to_text + to_image) / 2 + _PLACES_WEIGHT * place_loss
+        return {
+            "loss": loss,
+            "contrastive": (to_text + to_image).detach() / 2,
+            "near_right": (logits.diagonal() > near[:, 0]).float().mean(),
+            "place_right": (place_logits[:, : len(_KINDS)].argmax(-1) == wanted).float().mean(),
+            "scale": scale.detach(),
+        }
+
+    def _naming(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy of an object's name, its colour and its shape: logits (X, 28), scalar.
+
+        Colour and shape by themselves keep the two apart in text and picture, which is what
+        carries over to combinations never seen together.
+        """
+        kinds = self.kinds[wanted]
+        logits = logits.masked_fill(self.prompts_unproven[wanted], -torch.inf)
+        names, colours, shapes = logits.split([len(_KINDS), len(COLOURS), len(SHAPES)], 1)
+        each = (
+            F.cross_entropy(names, wanted),
+            F.cross_entropy(colours, kinds[:, 0]),
+            F.cross_entropy(shapes, kinds[:, 1]),
+        )
+        return torch.stack(each).mean()
+
+    def export(self, directory: Path) -> None:
+        """Write the model and the tokeniser of texts into `directory`."""
+        self.model.save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory / TEXT_FOLDER)
+
+
+def _together(*ids: Tensor) -> Tensor:
+    """Ids (B, T) of different T in one tensor, padded on the right."""
+    length = max(part.shape[-1] for part in ids)
+    return torch.cat([F.pad(part, (0, length - part.shape[-1])) for part in ids])

@@ -1,0 +1,151 @@
+"""What the vision-language model is trained for: the right answer's tokens."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from multimodal.errors import MissingExtraError
+from multimodal.vlm.language import hidden_states, next_logits
+from multimodal.vlm.model import VlmModel, answer_log_probability
+from multimodal.vlm.shared import TEXT_FOLDER
+from multimodal.vlm.turns import IGNORED
+
+__all__ = ["AnswerObjective", "LanguageObjective", "PreferenceObjective", "train_only"]
+
+# How much the chosen answer's own likelihood counts beside the preference (arXiv 2404.19733): the
+# preference alone may lower both, as long as the rejected one falls faster.
+_CHOSEN_WEIGHT = 0.5
+
+
+def train_only(model: VlmModel, parts: Sequence[str]) -> VlmModel:
+    """Let some parts of a model learn and freeze all others; returns the model.
+
+    Args:
+        model: the model.
+        parts: of "tower", "projector", "language".
+    """
+    model.requires_grad_(False)
+    for part in parts:
+        getattr(model, part).requires_grad_(True)
+    return model
+
+
+class LanguageObjective(nn.Module):
+    """Cross-entropy of every token of sentences about the world, with no picture.
+
+    Args:
+        language: a causal language model.
+        tokenizer: goes beside the exported model.
+    """
+
+    def __init__(self, language: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        self.language = language
+        self.tokenizer = tokenizer
+
+    def forward(self, **batch: Tensor) -> dict[str, Tensor]:
+        """Loss of a batch of sentences from `collate_rows`."""
+        embedded = self.language.get_input_embeddings()(batch["ids"])
+        hidden = hidden_states(self.language, embedded, batch)
+        logits, ids, _ = next_logits(self.language, hidden, batch["labels"])
+        return {"loss": F.cross_entropy(logits, ids)}
+
+    def export(self, directory: Path) -> None:
+        """Write the language model and its tokeniser into `directory`."""
+        self.language.save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory / TEXT_FOLDER)
+
+
+class AnswerObjective(nn.Module):
+    """Cross-entropy of the answers' tokens; questions are given, not learnt.
+
+    Args:
+        model: the model, with what is to learn left free by `train_only`.
+        tokenizer: goes beside the exported model.
+        lora_rank: rank of LoRA matrices (arXiv 2106.09685) on every linear layer of the language
+            model, which then is frozen itself; 0 for none.
+
+    Raises:
+        MissingExtraError: LoRA without `peft`.
+    """
+
+    def __init__(
+        self, model: VlmModel, tokenizer: PreTrainedTokenizerBase, lora_rank: int = 0
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        # Not registered: its layers are in the model already.
+        self.__dict__["adapter"] = _with_lora(model, lora_rank) if lora_rank else None
+
+    def forward(self, **batch: Tensor) -> dict[str, Tensor]:
+        """Loss of a batch from `collate_rows`; also the share of tokens that are guessed right."""
+        logits, ids, _ = self.model.answer_logits(batch)
+        right = (logits.argmax(-1) == ids).float().mean()
+        return {"loss": F.cross_entropy(logits, ids), "right": right.detach()}
+
+    def export(self, directory: Path) -> None:
+        """Write the model and the tokeniser of texts into `directory`, LoRA merged into it."""
+        if (adapter := self.__dict__["adapter"]) is not None:
+            adapter.merge_and_unload()
+            self.__dict__["adapter"] = None
+        self.model.save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory / TEXT_FOLDER)
+
+
+def _with_lora(model: VlmModel, rank: int) -> Any:
+    """Put LoRA layers into the language model and freeze the rest of it."""
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise MissingExtraError(
+            "size.instruct.lora_rank needs peft: pip install 'worldmodel[lora]', or set it to 0."
+        ) from error
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(model.language, config)
+
+
+class PreferenceObjective(AnswerObjective):
+    """Direct preference optimisation (arXiv 2305.18290): true answers over false ones.
+
+    Args:
+        model: the model, as it came out of instruction tuning; a frozen copy is the reference.
+        tokenizer: goes beside the exported model.
+        beta: how far the model may go from the reference.
+    """
+
+    def __init__(
+        self, model: VlmModel, tokenizer: PreTrainedTokenizerBase, beta: float = 0.1
+    ) -> None:
+        super().__init__(model, tokenizer)
+        self.beta = beta
+        reference = copy.deepcopy(model).requires_grad_(False).eval()
+        # Not registered: it never changes, so that no checkpoint needs it.
+        self.__dict__["reference"] = reference
+
+    def forward(self, **batch: Tensor) -> dict[str, Tensor]:
+        """Loss of a batch from `collate_pairs`; also the share of pairs ordered rightly."""
+        reference = self.__dict__["reference"].to(batch["ids"].device)
+        likely = answer_log_probability(self.model, batch)
+        with torch.no_grad():
+            before = answer_log_probability(reference, batch)
+        chosen, rejected = (likely - before).chunk(2)
+        margin = self.beta * (chosen - rejected)
+        true, false = likely.chunk(2)
+        tokens = (batch["labels"] != IGNORED).sum(-1).chunk(2)[0]
+        loss = -F.logsigmoid(margin).mean() - _CHOSEN_WEIGHT * (true / tokens).mean()
+        return {
+            "loss": loss,
+            "ordered": (true > false).float().mean(),
+            "margin": margin.detach().mean(),
+        }

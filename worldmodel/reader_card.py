@@ -1,0 +1,161 @@
+"""Packing a trained CLIP or vision-language model to ship: half precision, scores, model card.
+
+`python -m worldmodel.reader_card pack clip RUN/clip TARGET` copies the model of a stage in float16.
+Then `worldmodel evaluate model=clip checkpoint=TARGET out=EVALUATION` measures what ships, and
+`python -m worldmodel.reader_card card TARGET --evaluation EVALUATION` writes the card from its
+files. No figure in a card is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from multimodal.clip import ClipModel
+from multimodal.errors import CheckpointError, ConfigError
+from multimodal.vlm.model import VlmModel
+from multimodal.vlm.shared import TEXT_FOLDER
+from worldmodel.checkpoint import verify, write_manifest
+from worldmodel.durable import atomic_directory
+
+__all__ = ["main", "pack_reader", "write_reader_card"]
+
+KINDS = ("clip", "vlm")
+_TITLES = {
+    "clip": "CLIP on the world model's trunk",
+    "vlm": "Vision-language model on the world model's trunk",
+}
+_TARGETS = {
+    "clip_zero_shot": "≥ 0.90",
+    "vlm_count": "≥ 0.90",
+    "vlm_colour": "≥ 0.97",
+    "vlm_shape": "≥ 0.95",
+    "vlm_relation": "≥ 0.90",
+    "vlm_moved": "≥ 0.90",
+    "vlm_reading": "≥ 0.85",
+    "vlm_blank_over_language_only": "≤ 0.02",
+    "false_objects_ratio": "≤ 0.7",
+    "dpo_accuracy_loss": "≤ 0.01",
+    "vlm_answer_ms": "≤ 100",
+}
+
+
+def pack_reader(kind: str, stages: Sequence[Path], target: Path) -> Path:
+    """Write a trained model in float16, with the accounts of its stages.
+
+    Args:
+        kind: clip or vlm.
+        stages: folders of the stages of `worldmodel train` that led to it, the last one's model
+            is packed.
+        target: the new folder; replaced as a whole.
+
+    Returns:
+        `target`.
+
+    Raises:
+        CheckpointError: a stage is not finished.
+        ConfigError: no such kind.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}.")
+    accounts = {}
+    for stage in stages:
+        manifest = verify(stage / "model", stage.name)
+        accounts[stage.name] = manifest["account"] | {"inputs": manifest["inputs"]}
+    model_folder = stages[-1] / "model"
+    model: Any = (ClipModel if kind == "clip" else VlmModel).from_pretrained(model_folder)
+    with atomic_directory(target) as folder:
+        model.to(torch.float16).save_pretrained(folder)
+        shutil.copytree(model_folder / TEXT_FOLDER, folder / TEXT_FOLDER)
+        (folder / "training.json").write_text(json.dumps(accounts, indent=2) + "\n", "utf-8")
+        write_manifest(folder, kind, {"trunk": model.config.trunk})
+    return target
+
+
+def write_reader_card(target: Path, evaluation: Path, command: str, notes: str = "") -> Path:
+    """Write `README.md` and `scores.json` into a packed model's folder and renew its manifest.
+
+    Args:
+        target: the packed model.
+        evaluation: the folder of `worldmodel evaluate` on it.
+        command: that made the evaluation.
+        notes: Markdown on what a reader should know beside the figures.
+
+    Returns:
+        The card's path.
+
+    Raises:
+        CheckpointError: model or evaluation are missing or damaged.
+    """
+    manifest = verify(target)
+    kind = str(manifest["kind"])
+    report = evaluation / "report.json"
+    if not report.is_file():
+        raise CheckpointError(f"{report} is missing: run `worldmodel evaluate model={kind}` first.")
+    figures = json.loads(report.read_text(encoding="utf-8"))["figures"]
+    accounts = json.loads((target / "training.json").read_text(encoding="utf-8"))
+    lines = [f"# Model card: {_TITLES[kind]}", "", *([notes.strip(), ""] if notes.strip() else [])]
+    lines += [f"It reads the tokens of the encoder `{manifest['trunk']}`; another is refused.", ""]
+    lines += ["## Figures", "", "```", command, "```", "", *_score_table(figures), ""]
+    lines += ["## Training", "", *_stage_table(accounts), ""]
+    card = target / "README.md"
+    card.write_text("\n".join(lines), encoding="utf-8")
+    shutil.copyfile(report, target / "scores.json")
+    write_manifest(target, kind, {"trunk": manifest["trunk"]})
+    return card
+
+
+def _score_table(figures: dict[str, dict[str, float]]) -> list[str]:
+    lines = ["| figure | measured | 95% interval | cases | target |", "|---|---|---|---|---|"]
+    for name, figure in figures.items():
+        lines.append(
+            f"| `{name}` | {figure['value']:.3f} | {figure['low']:.3f} to {figure['high']:.3f} | "
+            f"{figure['count']:.0f} | {_TARGETS.get(name, '–')} |"
+        )
+    return lines
+
+
+def _stage_table(accounts: dict[str, Any]) -> list[str]:
+    lines = [
+        "| stage | steps | samples | trainable parameters | minutes | device | precision |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for stage, account in accounts.items():
+        lines.append(
+            f"| {stage} | {account['steps']:,} | {account['samples']:,} | "
+            f"{account['trainable_parameters']:,} | {account['seconds'] / 60:.1f} | "
+            f"{account['device']} | {account['precision']} |"
+        )
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Pack a model, or write its card, from the command line; returns 0."""
+    parser = argparse.ArgumentParser(prog="python -m worldmodel.reader_card")
+    steps = parser.add_subparsers(dest="step", required=True)
+    pack = steps.add_parser("pack")
+    pack.add_argument("kind", choices=KINDS)
+    pack.add_argument("stages", type=Path, nargs="+", help="folders of its stages, the last is it")
+    pack.add_argument("target", type=Path)
+    card = steps.add_parser("card")
+    card.add_argument("target", type=Path)
+    card.add_argument("--evaluation", type=Path, required=True)
+    card.add_argument("--command", required=True, help="the command of the evaluation")
+    card.add_argument("--notes", type=Path, help="a Markdown file put at the top")
+    chosen = parser.parse_args(arguments)
+    if chosen.step == "pack":
+        print(pack_reader(chosen.kind, chosen.stages, chosen.target))
+        return 0
+    notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
+    print(write_reader_card(chosen.target, chosen.evaluation, chosen.command, notes))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,90 @@
+"""The stage `clip` of `worldmodel train`: pictures and sentences, on the shared trunk's tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from transformers import PreTrainedTokenizerBase
+
+from multimodal.clip import ClipModel
+from multimodal.clip_data import CaptionedPictures, prompt_ids
+from multimodal.flat import FlatEpisodes
+from multimodal.text_tokenizer import load_text_tokenizer, train_text_tokenizer
+from multimodal.tokenizer import VideoTokenizer
+from multimodal.trunk import open_trunk, trunk_fingerprint
+from worldmodel.device import choose_compute
+from worldmodel.durable import atomic_directory
+from worldmodel.latents import cached_latents
+from worldmodel.objectives.clip import ClipObjective
+from worldmodel.readers import trunk_folder
+from worldmodel.training.processes import first_process_first
+from worldmodel.training.work import Work
+
+if TYPE_CHECKING:
+    from worldmodel.training.stages import Source
+
+__all__ = ["clip_work", "seen_latents", "text_tokenizer", "trunk", "trunk_inputs"]
+
+# Pictures are drawn with their number as the seed; so many differ before they come again.
+_DRAWS = 2**22
+_VALIDATION_PICTURES = 512
+_TEXT_LENGTH = 48
+
+
+def trunk(source: Source) -> VideoTokenizer:
+    """The shared trunk that the configuration names."""
+    return open_trunk(trunk_folder(source.cfg.trunk))
+
+
+def trunk_inputs(source: Source) -> dict[str, Any]:
+    """What decides how the pictures are read."""
+    return {"trunk": trunk_fingerprint(trunk(source))}
+
+
+def seen_latents(source: Source, flat: FlatEpisodes, data: Path | str) -> NDArray[np.float16]:
+    """A dataset through the trunk, encoded once; float16 (F, N, C)."""
+    tokenizer = trunk(source).to(choose_compute().device)
+    with first_process_first():
+        return cached_latents(tokenizer, flat, Path(data) / "latents")
+
+
+def text_tokenizer(source: Source) -> PreTrainedTokenizerBase:
+    """The tokeniser of texts in `cfg.text`, trained now where it is not there yet."""
+    folder = Path(source.cfg.text)
+    with first_process_first():
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            tokenizer = train_text_tokenizer()
+            with atomic_directory(folder) as temporary:
+                tokenizer.save_pretrained(temporary)
+    return load_text_tokenizer(folder)
+
+
+def clip_work(source: Source) -> Work:
+    """Pictures and sentences that agree where the sentence is true."""
+    flat, tokenizer = source.flat, text_tokenizer(source)
+    latents = seen_latents(source, flat, source.cfg.data)
+    architecture: Any = OmegaConf.to_container(source.cfg.size.clip, resolve=True)
+    shape = {
+        "trunk": trunk_fingerprint(trunk(source)),
+        "size_px": flat.frames.shape[1],
+        "channels": latents.shape[2],
+        "tokens": latents.shape[1],
+        "vocabulary": len(tokenizer),
+        "text_length": _TEXT_LENGTH,
+    }
+
+    def pictures(split: str, seed: int, samples: int) -> CaptionedPictures:
+        return CaptionedPictures(flat, latents, tokenizer, split, seed, samples, _TEXT_LENGTH)
+
+    return Work(
+        lambda: ClipObjective(
+            ClipModel(**shape, **architecture), prompt_ids(tokenizer, _TEXT_LENGTH), tokenizer
+        ),
+        pictures("train", source.cfg.seed, _DRAWS),
+        pictures("validation", 0, _VALIDATION_PICTURES) if source.holds_out else None,
+    )

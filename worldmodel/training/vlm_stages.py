@@ -1,0 +1,221 @@
+"""The stages of the vision-language model: language, projector, instruct, preference.
+
+Each starts from the models of the stages before it (`clip` is the first), is one command and
+resumable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from multimodal.clip import ClipModel
+from multimodal.flat import FlatEpisodes
+from multimodal.store import EpisodeStore
+from multimodal.text_tokenizer import load_text_tokenizer
+from multimodal.vlm.language import open_language, small_language
+from multimodal.vlm.model import VlmModel
+from multimodal.vlm.preferences import PreferencePairs, collate_pairs, draw_preferences
+from multimodal.vlm.questioned import Pictures, QuestionedPictures
+from multimodal.vlm.sentences import SentenceRows
+from multimodal.vlm.shared import TEXT_FOLDER
+from multimodal.vlm.turns import Marks, collate_rows
+from worldmodel.checkpoint import verify
+from worldmodel.objectives.vlm import (
+    AnswerObjective,
+    LanguageObjective,
+    PreferenceObjective,
+    train_only,
+)
+from worldmodel.training.clip_stage import seen_latents, text_tokenizer, trunk_inputs
+from worldmodel.training.work import Work
+
+if TYPE_CHECKING:
+    from worldmodel.training.stages import Source
+
+__all__ = [
+    "instruct_work",
+    "language_data",
+    "language_work",
+    "pictures_of",
+    "preference_work",
+    "projector_work",
+    "vlm_data",
+    "vlm_inputs",
+]
+
+# Rows are drawn with their number as the seed; so many differ before they come again.
+_DRAWS = 2**24
+_VALIDATION_ROWS = 128
+
+
+def language_data(source: Source) -> dict[str, Any]:
+    """The corpus that the language model learns from: made, not stored."""
+    return {"id": "multimodal.language.corpus", "fingerprint": "corpus-1"}
+
+
+def vlm_data(source: Source) -> dict[str, Any]:
+    """The episodes whose frames are asked about."""
+    described = []
+    for path in filter(None, (source.cfg.data, source.cfg.reading)):
+        flat = _flat(path)
+        described.append((Path(path).name, flat.key, len(flat.splits), len(flat.frames)))
+    return {
+        "id": "+".join(name for name, _, _, _ in described),
+        "fingerprint": "+".join(key for _, key, _, _ in described),
+        "episodes": sum(count for _, _, count, _ in described),
+        "frames": sum(count for _, _, _, count in described),
+    }
+
+
+def vlm_inputs(*earlier: str) -> Callable[[Source], dict[str, Any]]:
+    """What else decides a stage's result: the trunk, and the weights of earlier stages."""
+
+    def inputs(source: Source) -> dict[str, Any]:
+        weights = {
+            stage: sorted(
+                record["sha256"]
+                for name, record in verify(source.model(stage), stage)["files"].items()
+                if name.endswith(".safetensors")
+            )
+            for stage in earlier
+        }
+        return {**trunk_inputs(source), **weights}
+
+    return inputs
+
+
+def pictures_of(source: Source) -> list[Pictures]:
+    """The datasets through the trunk: scenes, and where there are such, signs and charts."""
+    paths = filter(None, (source.cfg.data, source.cfg.reading))
+    opened = [(path, _flat(path)) for path in paths]
+    return [Pictures(flat, seen_latents(source, flat, path)) for path, flat in opened]
+
+
+def language_work(source: Source) -> Work:
+    """The language of the world as such: captions, instructions, questions with their answers."""
+    size = _plain(source.cfg.size.language)
+    name = size.pop("name")
+
+    def build() -> LanguageObjective:
+        model, tokenizer = _language(source, name, size)
+        return LanguageObjective(model, tokenizer)
+
+    _, tokenizer = _language(source, name, size)
+    marks = Marks.of(tokenizer)
+    return Work(
+        build,
+        SentenceRows(tokenizer, marks, source.cfg.seed, _DRAWS),
+        SentenceRows(tokenizer, marks, 1 + source.cfg.seed, _VALIDATION_ROWS),
+        collate_rows,
+    )
+
+
+def projector_work(source: Source) -> Work:
+    """The projector alone: the vision tower of CLIP and the language model stay as they are."""
+    size = _plain(source.cfg.size.projector)
+    clip = ClipModel.from_pretrained(source.model("clip"))
+    tokenizer = load_text_tokenizer(source.model("language") / TEXT_FOLDER)
+    marks = Marks.of(tokenizer)
+    shared = ("trunk", "size_px", "channels", "tokens", "width", "hidden", "layers", "heads")
+
+    def build() -> AnswerObjective:
+        language, _ = open_language(source.model("language"))
+        model = VlmModel(
+            language_config=language.config.to_diff_dict() | {"model_type": _kind(language)},
+            mark_ids=asdict(marks),
+            **{name: clip.config[name] for name in shared},
+            **size,
+        )
+        model.tower.load_state_dict(clip.tower.state_dict())
+        model.language.load_state_dict(language.state_dict())
+        return AnswerObjective(train_only(model, ["projector"]), tokenizer)
+
+    return _answers(source, build, tokenizer, clip.config.tokens // size["merge"] ** 2)
+
+
+def instruct_work(source: Source) -> Work:
+    """Answers to questions: tower, projector and language model learn together."""
+    folder = source.model("projector")
+    tokenizer = load_text_tokenizer(folder / TEXT_FOLDER)
+
+    def build() -> AnswerObjective:
+        model = VlmModel.from_pretrained(folder)
+        return AnswerObjective(
+            train_only(model, ["tower", "projector", "language"]),
+            tokenizer,
+            int(source.cfg.size.instruct.lora_rank),
+        )
+
+    config = VlmModel.load_config(folder)
+    return _answers(source, build, tokenizer, config["tokens"] // config["merge"] ** 2)
+
+
+def preference_work(source: Source) -> Work:
+    """True descriptions over the model's own false ones."""
+    folder = source.model("instruct")
+    tokenizer = load_text_tokenizer(folder / TEXT_FOLDER)
+    scenes = pictures_of(source)[0]
+    size = source.cfg.size.preference
+
+    def build() -> PreferenceObjective:
+        model = VlmModel.from_pretrained(folder)
+        train_only(model, ["tower", "projector", "language"])
+        return PreferenceObjective(model, tokenizer, float(size.beta))
+
+    model = VlmModel.from_pretrained(folder).eval()
+
+    def pairs(seed: int, frames: int) -> PreferencePairs:
+        drawn = draw_preferences(model, tokenizer, scenes, frames, seed)
+        return PreferencePairs(drawn, scenes, tokenizer, model)
+
+    seed = source.cfg.seed
+    train, validation = pairs(seed, int(size.frames)), pairs(seed + 1, _VALIDATION_ROWS // 2)
+    return Work(build, train, validation, collate_pairs)
+
+
+def _answers(
+    source: Source,
+    build: Callable[[], nn.Module],
+    tokenizer: PreTrainedTokenizerBase,
+    frame_tokens: int,
+) -> Work:
+    marks, pictures = Marks.of(tokenizer), pictures_of(source)
+    shares = [1.0, float(source.cfg.reading_share)][: len(pictures)]
+
+    def questioned(split: str, seed: int, samples: int) -> QuestionedPictures:
+        return QuestionedPictures(
+            pictures, shares, tokenizer, marks, frame_tokens, split, seed, samples
+        )
+
+    validation = questioned("validation", 0, _VALIDATION_ROWS) if source.holds_out else None
+    return Work(build, questioned("train", source.cfg.seed, _DRAWS), validation, collate_rows)
+
+
+def _language(
+    source: Source, name: str | None, size: dict[str, Any]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model that the configuration names, or a small one with fresh weights."""
+    if name is not None:
+        return open_language(name)
+    tokenizer = text_tokenizer(source)
+    return small_language(tokenizer, **size), tokenizer
+
+
+def _flat(path: str) -> FlatEpisodes:
+    return FlatEpisodes.open(EpisodeStore.open(Path(path).parent, Path(path).name))
+
+
+def _kind(language: PreTrainedModel) -> str:
+    return str(language.config.model_type)
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return dict(values)
