@@ -1,6 +1,8 @@
 """Several processes train what one process trains."""
 
 import json
+import os
+import signal
 
 import pytest
 import torch
@@ -13,7 +15,24 @@ from worldmodel.training.processes import joined_processes
 TOLERANCE = 1e-5
 
 
-def torchrun(run):
+class Stopped(toy.Regression):
+    """The second process is told to end in the middle of the training."""
+
+    def after_step(self, step):
+        if step == 3 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def train_until_stopped(run):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        toy.train(run, Stopped(), steps=50)
+    except KeyboardInterrupt:
+        return "interrupted"
+    return "finished"
+
+
+def torchrun(function, run):
     """What the command torchrun runs, but forked, so that nothing is imported anew."""
     config = LaunchConfig(
         min_nodes=1,
@@ -25,7 +44,7 @@ def torchrun(run):
         start_method="fork",
         monitor_interval=0.05,
     )
-    return elastic_launch(config, toy.train_and_digest)(run)
+    return elastic_launch(config, function)(run)
 
 
 def losses(run):
@@ -42,11 +61,17 @@ def one_process(tmp_path_factory):
 
 @pytest.mark.slow
 def test_two_gloo_processes_train_as_one_with_the_same_global_batch(tmp_path, one_process):
-    digests = torchrun(tmp_path)
+    digests = torchrun(toy.train_and_digest, tmp_path)
     assert torch.allclose(
         torch.tensor(losses(tmp_path)), torch.tensor(losses(one_process)), atol=TOLERANCE
     )
     assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all_after_the_same_step_with_a_checkpoint(tmp_path):
+    assert torchrun(train_until_stopped, tmp_path) == {0: "interrupted", 1: "interrupted"}
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000003"]
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
