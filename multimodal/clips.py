@@ -1,6 +1,5 @@
 """Random clips for training: item i is a function of (seed, i) alone, served from mapped memory."""
 
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from multimodal.errors import DatasetError
 from multimodal.flat import FlatEpisodes
 from multimodal.store import EpisodeStore
 
-__all__ = ["ClipDataset", "ClipThroughput", "Window", "WindowSampler", "measure", "sample_windows"]
+__all__ = ["ClipDataset", "Window", "WindowSampler"]
 
 
 class Window(NamedTuple):
@@ -71,22 +70,6 @@ class WindowSampler:
     def draw(self, index: int) -> Window:
         """The stretch that (seed, index) stands for."""
         return self[int(np.random.default_rng([self.seed, index]).integers(len(self)))]
-
-
-def sample_windows(
-    starts: NDArray[np.int64],
-    length: int,
-    seed: int,
-    index: int | Sequence[int],
-    episodes: NDArray[np.int64] | None = None,
-) -> NDArray[np.int64]:
-    """First flat frames of the stretches that (seed, index) stand for, as int64 (len(index),).
-
-    For repeated draws make a `WindowSampler` once.
-    """
-    sampler = WindowSampler(starts, length, seed, episodes)
-    indices = [index] if isinstance(index, int) else index
-    return np.array([sampler.draw(int(item)).start for item in indices], dtype=np.int64)
 
 
 class ClipDataset(Dataset[dict[str, Tensor]]):
@@ -150,27 +133,3 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             "goal": flat.goals[window.episode],
         }
         return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-
-
-class ClipThroughput(NamedTuple):
-    """How fast clips are served on one core."""
-
-    clips_per_s: float
-    frames_per_s: float
-
-
-def measure(dataset: ClipDataset, batch_size: int = 32, batches: int = 50) -> ClipThroughput:
-    """Measure how fast random clips are served, batch by batch.
-
-    Args:
-        dataset: the clips to serve; it should have `batch_size * batches` of them or more.
-        batch_size: clips asked for at once.
-        batches: how many batches to average over.
-    """
-    count = len(dataset)
-    started = time.perf_counter()
-    for batch in range(batches):
-        first = batch * batch_size
-        dataset.__getitems__([(first + item) % count for item in range(batch_size)])
-    clips = batch_size * batches / (time.perf_counter() - started)
-    return ClipThroughput(clips, clips * dataset.frames)
