@@ -104,7 +104,7 @@ def _write_curve(path: Path, report: Mapping[str, Any]) -> None:
             axes.plot(*zip(*opus, strict=True), "x--", color="tab:orange", label="Opus")
         axes.set(xlabel="kbit/s", ylabel=label)
     panels[0].axhline(5, color="grey", linestyle=":", label="target at 6 kbit/s")
-    panels[0].legend(frameon=False)
+    panels[0].legend(frameon=False, loc="lower right")
     panels[2].bar(range(1, len(points) + 1), report["codebooks"]["used"], color="tab:blue")
     panels[2].axhline(0.8, color="grey", linestyle=":")
     panels[2].set(xlabel="level", ylabel="share of its codes used", ylim=(0, 1))
