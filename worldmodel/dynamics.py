@@ -195,7 +195,8 @@ class Dynamics(ModelMixin, ConfigMixin):
         rotation = Rotation.of(self._angles(places, age))
         tokens = self.anchor_stem(self._neighbourhoods(first, places)) + self.position
         tokens = self.anchor_norm(tokens)
-        return tuple(block.anchor(tokens, rotation) for block in self.blocks if block.temporal)
+        blocks = [block for block in self.blocks if isinstance(block, Block) and block.temporal]
+        return tuple(block.anchor(tokens, rotation) for block in blocks)
 
     def predict(
         self,

@@ -183,6 +183,12 @@ class WorldModelPipeline(DiffusionPipeline):
             raise CheckpointError(
                 f"{folder} holds a {type(loaded).__name__}; expected {cls.__name__}."
             )
+        parameters = [*loaded.tokenizer.named_parameters(), *loaded.dynamics.named_parameters()]
+        if missing := [name for name, value in parameters if value.is_meta]:
+            raise CheckpointError(
+                f"{folder} lacks {len(missing)} weights that this version needs, {missing[0]!r} "
+                "among them. It was written by another version; train or download it again."
+            )
         return loaded
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:

@@ -80,7 +80,8 @@ class RolloutState:
             Anchor(arrays[f"anchor_keys_{index}"], arrays[f"anchor_values_{index}"])
             for index in range(layers)
         )
-        memory = Memory(*(arrays[name] for name in _MEMORY), layers=kept, anchors=anchors)
+        latents, change, first, places, filled = (arrays[name] for name in _MEMORY)
+        memory = Memory(latents, change, first, places, filled, kept, anchors)
         return cls(memory, *(arrays[name] for name in _LANES))
 
     def fork(self) -> RolloutState:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from multimodal.errors import ActionError, CheckpointError, FrameError, StateError
+from worldmodel.checkpoint import write_manifest
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.rollout_state import RolloutState
 
@@ -194,3 +196,26 @@ def test_a_state_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"not a state")
     with pytest.raises(StateError, match="not a saved rollout state"):
         RolloutState.load(tmp_path / "x")
+
+
+def test_weights_that_a_newer_version_needs_are_missed_by_name(
+    tiny_pipeline: WorldModelPipeline, tmp_path: Path
+) -> None:
+    folder = tmp_path / "older"
+    tiny_pipeline.save_pretrained(folder)
+    weights = folder / "dynamics" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    del tensors["recall.weight"]
+    save_file(tensors, weights, {"format": "pt"})
+    write_manifest(folder, "world-model")
+    with pytest.raises(CheckpointError, match=r"recall\.weight"):
+        WorldModelPipeline.from_pretrained(folder)
+
+
+def test_the_oldest_given_frame_is_the_one_that_is_remembered(
+    tiny_pipeline: WorldModelPipeline,
+) -> None:
+    video = frames(1, tiny_pipeline.context + 4)
+    state = tiny_pipeline.reset(video, actions(1, tiny_pipeline.context + 3))
+    oldest = tiny_pipeline.reset(video[:, :1])
+    assert torch.allclose(state.memory.first, oldest.memory.latents, atol=1e-5)
