@@ -76,6 +76,9 @@ class ResidualQuantizer(nn.Module):
         latents = latents_BTC.float()
         if self.training and not bool(self.ready):
             self.start(latents)
+            # Each process started on its own part of the batch.
+            for buffer in (self.codebooks, self.counts):
+                buffer.copy_(_agreed(buffer.clone()))
         power = latents.detach().square().mean((1, 2)) + _SILENT
         residual, total = latents, torch.zeros_like(latents)
         ids, distances = [], []
@@ -133,15 +136,16 @@ class ResidualQuantizer(nn.Module):
 
         A quantiser that was not started starts itself on the first batch it trains on. Some ten
         times as many vectors as codes give the further levels a better start than one batch can.
+        Of several processes each passes the same latents, or they part until they train.
 
         Args:
             latents_BTC: float (B, T, C).
         """
         residual = latents_BTC.detach().float().flatten(0, 1)
         for level in range(self.levels):
-            self.codebooks[level] = _agreed(_kmeans(residual, self.codes))
+            self.codebooks[level] = _kmeans(residual, self.codes)
             found = self._nearest(residual, level)
-            counts = _added(torch.bincount(found, minlength=self.codes).float())
+            counts = torch.bincount(found, minlength=self.codes).float()
             self.counts[level] = counts / counts.mean()
             residual = residual - self.codebooks[level][found]
         self.ready.fill_(True)
@@ -161,12 +165,16 @@ class ResidualQuantizer(nn.Module):
         # Compared with what all vectors would give each code if they chose evenly.
         even = self.counts[level].sum() / self.codes
         dead = self.counts[level] < _DEAD_SHARE * even
-        if len(vectors) and bool(dead.any()):
-            self._revive(level, dead, vectors, even)
+        if bool(dead.any()):
+            self._revive(level, dead, vectors_BTC.flatten(0, 1), even)
 
     def _revive(self, level: int, dead: Tensor, vectors_NC: Tensor, even: Tensor) -> None:
-        drawn = vectors_NC[torch.randint(len(vectors_NC), (int(dead.sum()),))]
-        self.codebooks[level][dead] = _agreed(drawn)
+        """Put dead codes onto vectors, those of samples that stopped early among them.
+
+        All processes come here together: they agree on what is dead.
+        """
+        drawn = torch.randint(len(vectors_NC), (int(dead.sum()),), device=vectors_NC.device)
+        self.codebooks[level][dead] = _agreed(vectors_NC[drawn])
         # Half its even share: long enough alive to be chosen, not long enough to stay unused.
         self.counts[level][dead] = even / 2
 

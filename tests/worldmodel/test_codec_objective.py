@@ -1,12 +1,16 @@
 """Training the audio codec."""
 
+import shutil
+
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from multimodal.audio.codec import HOP
 from tests.multimodal.audio.codecs import gliding_tones, small_codec
 from worldmodel.objectives.codec import CodecObjective
 from worldmodel.objectives.spectral import MelDistance, signal_to_noise_db
+from worldmodel.training import TrainSettings, train_objective
 
 
 def test_a_batch_can_be_learned_by_heart():
@@ -53,6 +57,32 @@ def test_the_model_it_exports_is_the_model_it_trained(tmp_path):
     audio = gliding_tones(1)
     with torch.no_grad():
         assert torch.equal(again.encode(audio), objective.codec.encode(audio))
+
+
+class Tones(Dataset):
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        return {"audio": gliding_tones(1, seconds=0.2, seed=index)[0]}
+
+
+def train(run):
+    objective = CodecObjective(small_codec())
+    settings = TrainSettings(
+        steps=12, batch_size=4, learning_rate=3e-3, save_every=5, keep=9, compute="cpu/float32"
+    )
+    train_objective(objective, Tones(), None, settings, run, wandb_mode="disabled")
+    return objective.state_dict()
+
+
+def test_a_run_that_was_killed_ends_with_the_same_codec_and_codebooks(tmp_path):
+    straight = train(tmp_path)
+    for late in ("step-00000010", "step-00000012"):
+        shutil.rmtree(tmp_path / "checkpoints" / late, ignore_errors=True)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000005"]
+    resumed = train(tmp_path)
+    assert [name for name in straight if not torch.equal(straight[name], resumed[name])] == []
 
 
 def test_the_ratio_is_the_one_of_textbooks_where_there_is_sound():
