@@ -3,8 +3,8 @@
 `python -m worldmodel.codec_card RUN TARGET` copies the codec that `worldmodel train
 objective=codec out=RUN` wrote into TARGET in float16. Then `worldmodel evaluate model=codec
 checkpoint=TARGET out=EVALUATION` measures what ships, and `python -m worldmodel.codec_card RUN
-TARGET --evaluation EVALUATION` writes the card from its files. No figure in a card is typed by
-hand.
+TARGET --evaluation EVALUATION` writes the card from its files, beside those of an evaluation of
+the codec it started from (`--start`). No figure in a card is typed by hand.
 """
 
 from __future__ import annotations
@@ -61,13 +61,17 @@ def pack_codec(run: Path, target: Path) -> Path:
     return target
 
 
-def write_codec_card(checkpoint: Path, evaluation: Path, notes: str = "") -> Path:
+def write_codec_card(
+    checkpoint: Path, evaluation: Path, notes: str = "", start: Path | None = None
+) -> Path:
     """Write `README.md`, the scores and the pictures into a packed codec.
 
     Args:
         checkpoint: as `pack_codec` wrote it.
         evaluation: a run of `worldmodel evaluate model=codec` on it.
         notes: Markdown on what a reader should know beside the figures.
+        start: a run of the same command on a codec of one training step, which is a cosine
+            transform with k-means codebooks: what training has to beat.
 
     Returns:
         The card's path.
@@ -80,20 +84,34 @@ def write_codec_card(checkpoint: Path, evaluation: Path, notes: str = "") -> Pat
     figures, report = _json(evaluation / "metrics.json"), _json(evaluation / "codec.json")
     lines = [f"# Model card: {checkpoint.name}", "", notes.strip(), "", *_origin(training)]
     lines += ["## Scores (`worldmodel evaluate model=codec`)", ""]
-    lines += ["| figure | `metrics.json` | measured | target |", "|---|---|---|---|"]
-    for name, label, target in _ROWS:
-        if name in figures:
-            lines.append(f"| {label} | `{name}` | {figures[name]:.4g} | {target} |")
-    lines += ["", *_curve(report), "![curve](curve.png)", "", *_other_sounds(report)]
+    lines += _scores(figures, {} if start is None else _json(start / "metrics.json"))
+    lines += _curve(report)
+    lines += ["![curve](curve.png)", "", *_other_sounds(report)]
     lines += ["![spectrograms](spectrograms.png)", ""]
     (checkpoint / "scores").mkdir(exist_ok=True)
     shutil.copyfile(evaluation / "metrics.json", checkpoint / "scores" / "evaluate.json")
+    if start is not None:
+        shutil.copyfile(start / "metrics.json", checkpoint / "scores" / "start.json")
     for picture in ("curve.png", "spectrograms.png"):
         shutil.copyfile(evaluation / picture, checkpoint / picture)
     card = checkpoint / "README.md"
     card.write_text("\n".join(lines), encoding="utf-8")
     write_manifest(checkpoint, _KIND)
     return card
+
+
+def _scores(figures: dict[str, float], before: dict[str, float]) -> list[str]:
+    lines = ["| figure | `metrics.json` | measured | target |", "|---|---|---|---|"]
+    for name, label, target in _ROWS:
+        if name in figures:
+            lines.append(f"| {label} | `{name}` | {figures[name]:.4g} | {target} |")
+    if before:
+        ratio, mel = before["codec_si_sdr_db"], before["codec_mel_db"]
+        lines += ["", "After one step of training, when the codec is a cosine transform with "]
+        lines[-1] += (
+            f"k-means codebooks, the first and the fourth are {ratio:.3g} and {mel:.3g} dB."
+        )
+    return [*lines, ""]
 
 
 def _json(path: Path) -> Any:
@@ -162,13 +180,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--evaluation", type=Path)
+    parser.add_argument("--start", type=Path)
     parser.add_argument("--notes", type=Path, help="a Markdown file put at the top")
     chosen = parser.parse_args(arguments)
     if chosen.evaluation is None:
         print(pack_codec(chosen.run, chosen.target))
     else:
         notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
-        print(write_codec_card(chosen.target, chosen.evaluation, notes))
+        print(write_codec_card(chosen.target, chosen.evaluation, notes, chosen.start))
     return 0
 
 

@@ -83,6 +83,11 @@ def test_what_is_packed_is_half_as_large_and_sounds_the_same(run_folder, tmp_pat
 def test_the_card_quotes_the_files(run_folder, evaluation, tmp_path):
     main([str(run_folder), str(tmp_path / "packed")])
     arguments = [str(run_folder), str(tmp_path / "packed"), "--evaluation", str(evaluation)]
+    start = tmp_path / "start"
+    start.mkdir()
+    before = {"codec_si_sdr_db": 4.5, "codec_mel_db": 9.75}
+    (start / "metrics.json").write_text(json.dumps(before))
+    arguments += ["--start", str(start)]
     assert main(arguments) == 0
     card = (tmp_path / "packed" / "README.md").read_text()
     assert "| `codec_si_sdr_db` | 6.25 | ≥ 5 |" in card
@@ -90,6 +95,7 @@ def test_the_card_quotes_the_files(run_folder, evaluation, tmp_path):
     assert "7 steps of 9.6 s" in card
     assert "| 1 | 0.75 | 6.25 (6.00 to 6.50)" in card
     assert "| Opus | 6 | 0.50 | 7.00 |" in card
+    assert "the first and the fourth are 4.5 and 9.75 dB" in card
     verify(tmp_path / "packed", "codec")
 
 

@@ -9,7 +9,7 @@ import torch
 
 from multimodal.audio.speech import VOICES, SpeechCorpus
 from multimodal.audio.waveform import write_wav
-from multimodal.errors import CheckpointError, ConfigError, DatasetError
+from multimodal.errors import CheckpointError, DatasetError
 from tests.multimodal.audio.codecs import gliding_tones, small_codec
 from worldmodel.checkpoint import write_manifest
 from worldmodel.cli import composed, main
@@ -82,8 +82,6 @@ def test_the_page_shows_curves_and_lets_one_listen(report):
 def test_an_unknown_model_is_refused_with_the_nearest_name(capsys):
     assert main(["evaluate", "model=codek"]) == 2
     assert "did you mean 'codec'" in " ".join(capsys.readouterr().err.split())
-    with pytest.raises(ConfigError, match="needs model"):
-        composed("evaluate")
 
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
