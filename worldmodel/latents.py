@@ -87,8 +87,8 @@ class LatentClips(Dataset[dict[str, Tensor]]):
 
     Item i holds "latents" float16 (T, N, C), "actions" float32 (T-1, A) scaled to [-1, 1],
     "rewards" float32 (T-1,), "success" bool (T,), "goal" float32 (G,), and "first" float16 (N, C),
-    a random frame of the episode that is not later than the clip's first: what a rollout that
-    began then would remember of its beginning.
+    the clip's first frame or, half of the time, a random earlier one of the episode: what a rollout
+    that began then would remember of its beginning.
 
     Args:
         flat: the dataset.
@@ -132,12 +132,15 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         window = self._window(index)
         begun = int(self.flat.starts[window.episode])
         rng = np.random.default_rng([self.windows.seed, index, 1])
+        # The first steps, when everything is still where the first frame shows it, must be common.
+        own = rng.random() < 0.5
+        first = window.start if own else int(rng.integers(begun, window.start + 1))
         frames = slice(window.start, window.start + self.frames)
         steps = slice(window.start, window.start + self.frames - 1)
         actions = (self.flat.actions[steps] - self._low) / self._span * 2 - 1
         arrays = {
             "latents": self.latents[frames],
-            "first": self.latents[rng.integers(begun, window.start + 1)],
+            "first": self.latents[first],
             "actions": actions.astype(np.float32),
             "rewards": self.flat.rewards[steps],
             "success": self.flat.success[frames],
