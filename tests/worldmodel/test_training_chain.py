@@ -148,7 +148,7 @@ def test_a_stage_without_what_it_builds_on_is_refused(data, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["objective=vocoder"], "not one of: world, tokenizer, dynamics, probe"),
+        (["objective=vocoder"], "not one of: world, .*tokenizer, .*dynamics, .*probe, .*codec"),
         (["resume=runs/one/checkpoints/step-1"], "names one checkpoint"),
         (["from_run=runs/one"], "for a single stage"),
     ],
