@@ -28,11 +28,14 @@ from multimodal.language import (
 )
 from multimodal.language.phrasing import HELD_OUT
 from multimodal.language.question import article
+from multimodal.language.scene import SceneObject
 from multimodal.language.vocabulary import (
     HALF_VIEW_M,
     TRAINING_COMBINATIONS,
     named_combinations,
 )
+from multimodal.recolour import recoloured
+from multimodal.tokenizer import VideoTokenizer
 
 __all__ = ["SLOTS", "CaptionedPictures", "allowed_rows", "combination", "prompt_ids", "token_at"]
 
@@ -100,8 +103,9 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
     Item i is a function of (seed, i) and the dataset alone. It holds "latents" float16 (N, C),
     "text" and "wrong" int64 (T,), "shown" and "named" int64 sets of combinations as bits (of the
     picture and of the text), "exact" bool: the text holds of every picture with just these
-    objects; "places" int64 (4,) the token of each object and "things" int64 (4,) its combination
-    among the 18 of training, -1 where there is none.
+    objects; "places" int64 (4,) the token of each object, "things" int64 (4,) its combination among
+    the 18 of training and "shapes" int64 (4,) its shape, -1 where there is none. An object in a
+    colour without a name has a shape and is none of the 18.
 
     Args:
         flat: the dataset.
@@ -112,6 +116,9 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
         samples: the length of this dataset.
         length: T.
         single: share of pictures with one object, where there are such.
+        trunk: encodes pictures that are recoloured; without it none are.
+        nameless: share of pictures with one object that show it in a colour without a name, to
+            learn shapes from.
     """
 
     def __init__(
@@ -123,10 +130,13 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
         seed: int,
         samples: int,
         length: int = 48,
-        single: float = 0.35,
+        single: float = 0.5,
+        trunk: VideoTokenizer | None = None,
+        nameless: float = 0.6,
     ) -> None:
         self.flat, self.latents, self.samples = flat, latents, samples
         self.seed, self.single, self.length = seed, single, length
+        self.trunk, self.nameless = trunk, nameless
         rows = allowed_rows(flat, split)
         count = (np.asarray(flat.state["object_shape"])[rows] >= 0).sum(-1)
         self.rows, self.single_rows = rows[count > 0], rows[count == 1]
@@ -144,6 +154,8 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
         one = len(self.single_rows) and rng.random() < self.single
         row = int(rng.choice(self.single_rows if one else self.rows))
         scene = Scene.from_state(self.flat.state, row)
+        if one and self.trunk is not None and rng.random() < self.nameless:
+            return self._nameless(row, scene.objects[0], self.trunk, rng)
         text, exact = self._said(scene, rng)
         named = named_combinations(text)
         places, things = self._objects(scene)
@@ -156,6 +168,31 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
             "exact": exact,
             "places": places,
             "things": things,
+            "shapes": np.array([_shape_of(thing) for thing in things]),
+        }
+
+    def _nameless(
+        self, row: int, thing: SceneObject, trunk: VideoTokenizer, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """The picture with its object in a nameless colour, and its shape in words."""
+        frame = recoloured(np.array(self.flat.frames[row]), thing.x_m, thing.y_m, rng)
+        with torch.no_grad():
+            latents = trunk.encode(torch.from_numpy(frame)[None, None])[0, 0]
+        template = PROMPTS[int(rng.integers(len(PROMPTS) - HELD_OUT))]
+        other = str(rng.choice([shape for shape in SHAPES if shape != thing.shape]))
+        places, shapes = np.zeros(SLOTS, np.int64), np.full(SLOTS, -1, np.int64)
+        places[0] = token_at(thing.x_m, thing.y_m, self.latents.shape[1])
+        shapes[0] = SHAPES.index(thing.shape)
+        return {
+            "latents": latents.half().cpu(),
+            "text": self._ids(template.format(things=article(thing.shape))),
+            "wrong": self._ids(template.format(things=article(other))),
+            "shown": 0,
+            "named": 0,
+            "exact": False,
+            "places": places,
+            "things": np.full(SLOTS, -1, np.int64),
+            "shapes": shapes,
         }
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
@@ -184,6 +221,11 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
             places[slot] = token_at(thing.x_m, thing.y_m, self.latents.shape[1])
             things[slot] = TRAINING_COMBINATIONS.index((thing.colour, thing.shape))
         return places, things
+
+
+def _shape_of(thing: int) -> int:
+    """The shape of one of the 18 combinations; -1 for none."""
+    return -1 if thing < 0 else SHAPES.index(TRAINING_COMBINATIONS[thing][1])
 
 
 def _spoiled(text: str, scene: Scene, rng: np.random.Generator) -> str:

@@ -22,7 +22,7 @@ __all__ = ["Pictures", "QuestionedPictures"]
 
 _CACHE = 200_000
 _KINDS = ("count", "colour", "shape", "relation", "nearest", "position", "existence")
-_WEIGHTS = (0.18, 0.14, 0.18, 0.22, 0.08, 0.08, 0.12)
+_WEIGHTS = (0.18, 0.16, 0.2, 0.24, 0.04, 0.08, 0.1)
 _PRINTED = ("reading", "chart")
 _MOVED_TRIES = 6
 
@@ -80,8 +80,8 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         seed: int,
         samples: int,
         questions: int = 6,
-        pairs: float = 0.35,
-        descriptions: float = 0.3,
+        pairs: float = 0.25,
+        descriptions: float = 1.0,
     ) -> None:
         self.sources, self.marks, self.frame_tokens = list(sources), marks, frame_tokens
         self.bounds = np.cumsum(shares) / np.sum(shares)

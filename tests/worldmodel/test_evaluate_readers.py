@@ -10,7 +10,7 @@ from multimodal.errors import DatasetError
 from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene, is_held_out_template
 from multimodal.language.scene import SceneObject
 from multimodal.vlm.descriptions import description, false_objects
-from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_trunk
+from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_text, save_trunk
 from worldmodel.cli import composed
 from worldmodel.evaluation.clip import COMBINATIONS, classify, recall
 from worldmodel.evaluation.run import run
@@ -85,6 +85,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
     record_scenes(folder / "scenes", episodes=24)
     save_trunk(folder / "trunk")
+    save_text(folder / "text")
     settings = [*TINY, f"data={folder / 'scenes'}", f"text={folder / 'text'}", "reading=null"]
     settings += [f"trunk={folder / 'trunk'}", f"out={folder / 'run'}", "objective=vlm"]
     assert train(composed("train", settings)) == 0

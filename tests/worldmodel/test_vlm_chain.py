@@ -1,6 +1,7 @@
 """`worldmodel train` from recorded scenes through CLIP to the preference-tuned answers."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from multimodal.errors import CheckpointError, FrameError
-from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_trunk
+from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_text, save_trunk
 from worldmodel.cli import composed
 from worldmodel.readers import load_clip, load_vlm
 from worldmodel.training.run import run
@@ -21,6 +22,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vlm")
     record_scenes(folder / "scenes")
     save_trunk(folder / "trunk")
+    save_text(folder / "text")
     return folder
 
 
@@ -103,6 +105,34 @@ def test_what_was_trained_opens_and_answers(place, trained):
     assert isinstance(vlm.answer(frames[0], "What do you see?"), str)
     with pytest.raises(FrameError, match="64x64"):
         vlm.answer(np.zeros((1, 1, 3), np.uint8), "What do you see?")
+
+
+def test_lora_trains_few_weights_and_is_merged_into_what_is_exported(place, trained):
+    out = place / "lora"
+    overrides = ["size.instruct.lora_rank=2", f"out={out}", f"from_run={trained}"]
+    train(place, "instruct", *overrides)
+    before, after = weights(trained, "projector"), weights(out, "instruct")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("language.model.layers") for name in changed)
+    assert not any("embed" in name or "norm" in name for name in changed if "language" in name)
+    few = json.loads((out / "instruct" / "training.json").read_text())["trainable_parameters"]
+    all_ = json.loads((trained / "instruct" / "training.json").read_text())
+    assert few < all_["trainable_parameters"]
+    load_vlm(out / "instruct" / "model", place / "trunk")
+
+
+def test_a_stopped_stage_goes_on_to_the_same_weights(place, trained):
+    settings = [f"from_run={trained}", "size.budget.instruct.steps=4", "save_every=1"]
+    train(place, "instruct", *settings, f"out={place / 'whole'}")
+    train(place, "instruct", *settings, f"out={place / 'halves'}")
+    halves = place / "halves" / "instruct"
+    checkpoints = sorted((halves / "checkpoints").iterdir())
+    for late in [checkpoints[-1], halves / "model"]:
+        shutil.rmtree(late)
+    train(place, "instruct", *settings, f"out={place / 'halves'}")
+    whole, resumed = weights(place / "whole", "instruct"), weights(place / "halves", "instruct")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_another_trunk_is_refused_by_name(place, trained):

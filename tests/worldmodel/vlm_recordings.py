@@ -7,7 +7,9 @@ import torch
 
 from envs.push import PushWorld
 from envs.recording import record_episode, seeds_of
+from multimodal.language.corpus import sentences
 from multimodal.store import EpisodeStore, StoreSettings
+from multimodal.text_tokenizer import train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
 
 TINY = [
@@ -53,4 +55,10 @@ def save_trunk(folder: Path, seed: int = 0) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         VideoTokenizer(latent_channels=8, width=16).save_pretrained(folder)
+    return folder
+
+
+def save_text(folder: Path) -> Path:
+    """A tokeniser of texts from a small part of the corpus."""
+    train_text_tokenizer(sentences(1000), vocab_size=600).save_pretrained(folder)
     return folder

@@ -64,8 +64,7 @@ def recall(similar: NDArray[Any], same: NDArray[np.bool_], k: int) -> NDArray[np
         k: how many of the best count.
     """
     best = np.argsort(-similar, axis=1)[:, :k]
-    found: NDArray[np.bool_] = np.take_along_axis(same, best, 1).any(1)
-    return found
+    return np.asarray(np.take_along_axis(same, best, 1).any(axis=1))
 
 
 def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
@@ -146,7 +145,8 @@ def single_objects(
 def _retrieval(clip: ImageTextModel, flat: FlatEpisodes, cfg: DictConfig) -> dict[str, Any]:
     """Recall both ways among test scenes, right where picture and text have the same objects."""
     rng = np.random.default_rng(11)
-    texts, rows, shown = [], [], []
+    texts: list[str] = []
+    rows, shown = [], []
     for row in flat.starts[flat.episodes("test")]:
         scene = Scene.from_state(flat.state, int(row))
         said = caption(scene, rng, split="held_out", complete=True)

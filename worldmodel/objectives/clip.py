@@ -19,7 +19,7 @@ from multimodal.language import (
 
 __all__ = ["ClipObjective", "contrast", "truth"]
 
-_PLACES_WEIGHT = 1.0
+_PLACES_WEIGHT = 2.0
 _KINDS = [(COLOURS.index(colour), SHAPES.index(shape)) for colour, shape in TRAINING_COMBINATIONS]
 _NEVER = {COLOURS.index(colour): SHAPES.index(shape) for colour, shape in HELD_OUT_COMBINATIONS}
 
@@ -111,6 +111,7 @@ class ClipObjective(nn.Module):
         exact: Tensor,
         places: Tensor,
         things: Tensor,
+        shapes: Tensor,
         **_: Tensor,
     ) -> dict[str, Tensor]:
         """Loss of a batch of captioned pictures, as `CaptionedPictures` serves them."""
@@ -133,43 +134,59 @@ class ClipObjective(nn.Module):
             torch.cat([logits, near], 1), torch.cat([true, no], 1), torch.cat([unknown, no], 1)
         )
         to_image = contrast(logits.T, true.T, unknown.T)
-        rows, slots = torch.where(things >= 0)
+        rows, slots = torch.where(shapes >= 0)
         found = model.place_vectors(features[rows, places[rows, slots]])
         place_logits = scale * found @ prompts.T
         wanted = things[rows, slots]
-        place_loss = self._naming(place_logits, wanted)
-        if bool(alone.any()):
-            whole = scale * images[alone] @ prompts.T
-            place_loss = place_loss + self._naming(whole, first[alone])
+        place_loss = self._naming(place_logits, wanted, shapes[rows, slots])
+        single = (shapes >= 0).sum(-1) == 1
+        if bool(single.any()):
+            whole = scale * images[single] @ prompts.T
+            shape = shapes.amax(-1)[single]
+            place_loss = place_loss + self._naming(whole, first[single], shape)
+        named_things = wanted >= 0
         loss = (to_text + to_image) / 2 + _PLACES_WEIGHT * place_loss
         return {
             "loss": loss,
             "contrastive": (to_text + to_image).detach() / 2,
             "near_right": (logits.diagonal() > near[:, 0]).float().mean(),
-            "place_right": (place_logits[:, : len(_KINDS)].argmax(-1) == wanted).float().mean(),
+            "place_right": _share_right(
+                place_logits[named_things, : len(_KINDS)], wanted[named_things]
+            ),
             "scale": scale.detach(),
         }
 
-    def _naming(self, logits: Tensor, wanted: Tensor) -> Tensor:
-        """Cross-entropy of an object's name, its colour and its shape: logits (X, 28), scalar.
+    def _naming(self, logits: Tensor, wanted: Tensor, shapes: Tensor) -> Tensor:
+        """Cross-entropy of an object's name, its colour and its shape, scalar.
 
         Colour and shape by themselves keep the two apart in text and picture, which is what
         carries over to combinations never seen together.
+
+        Args:
+            logits: (X, 28), of the prompts.
+            wanted: its combination among the 18, negative in a colour without a name; (X,).
+            shapes: its shape; (X,).
         """
-        kinds = self.kinds[wanted]
-        logits = logits.masked_fill(self.prompts_unproven[wanted], -torch.inf)
-        names, colours, shapes = logits.split([len(_KINDS), len(COLOURS), len(SHAPES)], 1)
-        each = (
-            F.cross_entropy(names, wanted),
-            F.cross_entropy(colours, kinds[:, 0]),
-            F.cross_entropy(shapes, kinds[:, 1]),
-        )
-        return torch.stack(each).mean()
+        known = wanted >= 0
+        barred = self.prompts_unproven[wanted.clamp(min=0)] & known[:, None]
+        logits = logits.masked_fill(barred, -torch.inf)
+        names, colours, forms = logits.split([len(_KINDS), len(COLOURS), len(SHAPES)], 1)
+        loss = F.cross_entropy(forms, shapes)
+        if bool(known.any()):
+            loss = loss + F.cross_entropy(names[known], wanted[known])
+            loss = loss + F.cross_entropy(colours[known], self.kinds[wanted[known], 0])
+        return loss / 3
 
     def export(self, directory: Path) -> None:
         """Write the model and the tokeniser of texts into `directory`."""
         self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory / TEXT_FOLDER)
+
+
+def _share_right(logits: Tensor, wanted: Tensor) -> Tensor:
+    """How often the highest logit is the wanted one; 1 where nothing is wanted."""
+    right = (logits.argmax(-1) == wanted).float()
+    return right.mean() if len(right) else right.new_ones(())
 
 
 def _together(*ids: Tensor) -> Tensor:

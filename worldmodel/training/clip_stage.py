@@ -69,8 +69,9 @@ def clip_work(source: Source) -> Work:
     flat, tokenizer = source.flat, text_tokenizer(source)
     latents = seen_latents(source, flat, source.cfg.data)
     architecture: Any = OmegaConf.to_container(source.cfg.size.clip, resolve=True)
+    eyes = trunk(source)
     shape = {
-        "trunk": trunk_fingerprint(trunk(source)),
+        "trunk": trunk_fingerprint(eyes),
         "size_px": flat.frames.shape[1],
         "channels": latents.shape[2],
         "tokens": latents.shape[1],
@@ -79,7 +80,9 @@ def clip_work(source: Source) -> Work:
     }
 
     def pictures(split: str, seed: int, samples: int) -> CaptionedPictures:
-        return CaptionedPictures(flat, latents, tokenizer, split, seed, samples, _TEXT_LENGTH)
+        return CaptionedPictures(
+            flat, latents, tokenizer, split, seed, samples, _TEXT_LENGTH, trunk=eyes
+        )
 
     return Work(
         lambda: ClipObjective(
