@@ -209,13 +209,28 @@ def test_the_constraints_pin_every_package_and_name_no_path():
 
 
 def test_every_library_that_is_imported_is_declared():
-    declared = {
-        re.split(r"[=<>\[]", line)[0].replace("-", "_")
-        for line in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-            "dependencies"
-        ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {
+        name
+        for extra, lines in project["optional-dependencies"].items()
+        if extra != "dev"
+        for name in _names(lines)
     }
     modules = {"hydra_core": "hydra", "pillow": "PIL"}
-    known = {modules.get(name, name) for name in declared} | set(ORDER) | sys.stdlib_module_names
-    imported = {name.partition(".")[0] for path in SOURCES for name in _imported(_tree(path))}
+    declared = {modules.get(name, name) for name in _names(project["dependencies"])}
+    known = declared | extras | set(ORDER) | sys.stdlib_module_names
+    trees = [_tree(path) for path in SOURCES]
+    imported = {name.partition(".")[0] for tree in trees for name in _imported(tree)}
     assert imported - known == set()
+    at_once = {
+        name.partition(".")[0]
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in _imported(ast.Module([node], []))
+    }
+    assert at_once & extras == set(), "an extra is imported only where it is used"
+
+
+def _names(lines: list[str]) -> set[str]:
+    return {re.split(r"[=<>\[]", line)[0].replace("-", "_") for line in lines}

@@ -24,12 +24,13 @@ from multimodal.tokenizer import STRIDE, VideoTokenizer
 from worldmodel.checkpoint import verify
 from worldmodel.device import choose_compute
 from worldmodel.dynamics import Dynamics
-from worldmodel.latents import LatentClips, cached_latents
+from worldmodel.latents import LatentClips, cached_latents, encoder_fingerprint
 from worldmodel.objectives.dynamics import DynamicsObjective
 from worldmodel.objectives.tokenizer import TokenizerObjective
 from worldmodel.recipe import Recipe
 from worldmodel.training.clip_stage import clip_work, trunk_inputs
 from worldmodel.training.codec_stage import codec_data, codec_work
+from worldmodel.training.initial import InitialWeights
 from worldmodel.training.processes import first_process_first
 from worldmodel.training.vlm_stages import (
     instruct_work,
@@ -123,6 +124,16 @@ class Source:
         verify(folder, stage)
         return folder
 
+    def initial(self, stage: str) -> InitialWeights | None:
+        """The weights that a stage's model starts from; None starts afresh.
+
+        Raises:
+            CheckpointError: `initial` names no whole pipeline.
+        """
+        if self.cfg.initial is None or stage not in ("tokenizer", "dynamics"):
+            return None
+        return InitialWeights.of(self.cfg.initial, stage)
+
     def tokenizer(self) -> VideoTokenizer:
         """The trained tokeniser."""
         model = VideoTokenizer.from_pretrained(self.model("tokenizer"), use_safetensors=True)
@@ -140,8 +151,12 @@ class Source:
         if (further := STAGES[stage].inputs) is not None:
             inputs |= further(self)
         if stage == "dynamics":
-            inputs["recipe"] = self.recipe.model_dump(mode="json")
-            inputs["tokenizer"] = verify(self.model("tokenizer"))["files"]
+            # Without defaults, so that a setting that is new does not undo what was trained before.
+            inputs["recipe"] = self.recipe.model_dump(mode="json", exclude_defaults=True)
+            # A decoder that goes on learning leaves the latents as they are.
+            inputs["encoder"] = encoder_fingerprint(self.tokenizer())
+        if (start := self.initial(stage)) is not None:
+            inputs["initial"] = start.sha256
         plain: dict[str, Any] = json.loads(json.dumps(inputs))
         return plain
 
@@ -154,8 +169,16 @@ def tokenizer_work(source: Source) -> Work:
     def clips(split: str, seed: int, samples: int) -> ClipDataset:
         return ClipDataset(source.flat, split, _TOKENIZER_FRAMES, seed, samples)
 
+    initial = source.initial("tokenizer")
+
+    def build() -> TokenizerObjective:
+        model = VideoTokenizer(**architecture)
+        if initial is not None:
+            initial.load_into(model)
+        return TokenizerObjective(model, encoder_steps=encoder_steps)
+
     return Work(
-        lambda: TokenizerObjective(VideoTokenizer(**architecture), encoder_steps=encoder_steps),
+        build,
         clips("train", source.cfg.seed, _DRAWS),
         clips("validation", 0, _VALIDATION_CLIPS) if source.holds_out else None,
     )
@@ -178,13 +201,22 @@ def dynamics_work(source: Source) -> Work:
         "channels": latents.shape[-1],
     }
 
-    def clips(split: str, seed: int, samples: int) -> LatentClips:
-        return LatentClips(flat, latents, split, recipe.clip_frames, seed, samples, low, high)
+    def clips(split: str, seed: int, samples: int, lively: int) -> LatentClips:
+        frames = recipe.clip_frames
+        return LatentClips(flat, latents, split, frames, seed, samples, low, high, lively)
+
+    initial = source.initial("dynamics")
+
+    def build() -> DynamicsObjective:
+        model = Dynamics(**shape, **architecture)
+        if initial is not None:
+            initial.load_into(model)
+        return DynamicsObjective(model, recipe)
 
     return Work(
-        lambda: DynamicsObjective(Dynamics(**shape, **architecture), recipe),
-        clips("train", source.cfg.seed, _DRAWS),
-        clips("validation", 0, _VALIDATION_CLIPS) if source.holds_out else None,
+        build,
+        clips("train", source.cfg.seed, _DRAWS, recipe.lively),
+        clips("validation", 0, _VALIDATION_CLIPS, 1) if source.holds_out else None,
     )
 
 
