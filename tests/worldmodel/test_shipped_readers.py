@@ -22,7 +22,6 @@ def scenes():
     seen = []
     for seed in range(900, 912):
         frame, info = world.reset(seed=seed)
-        frame = world.render() if not isinstance(frame, np.ndarray) or frame.ndim != 3 else frame
         seen.append((frame, Scene.from_state(info["state"])))
     world.close()
     return seen
