@@ -126,7 +126,7 @@ class Dynamics(ModelMixin, ConfigMixin):
         temporal_every: int = 2,
         context: int = 8,
         active_tokens: int = 16,
-        still_below: float = 0.1,
+        still_below: float = 0.02,
     ) -> None:
         super().__init__()
         self.active = min(active_tokens, rows * columns)
