@@ -6,7 +6,6 @@ dynamics learns, so every frame is encoded once.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,19 +20,11 @@ from multimodal.atomic import atomic_path, require_free_space
 from multimodal.clips import Window, WindowSampler
 from multimodal.flat import FlatEpisodes
 from multimodal.tokenizer import VideoTokenizer
+from multimodal.trunk import trunk_fingerprint
 
-__all__ = ["LatentClips", "cached_latents", "encoder_fingerprint"]
+__all__ = ["LatentClips", "cached_latents"]
 
 BATCH = 128
-
-
-def encoder_fingerprint(tokenizer: VideoTokenizer, dataset: str = "") -> str:
-    """Name the encoder's weights, and a dataset if given; the decoder does not matter."""
-    digest = hashlib.blake2b(dataset.encode(), digest_size=8)
-    for name, value in sorted(tokenizer.encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 @torch.no_grad()
@@ -53,7 +44,7 @@ def cached_latents(
     Raises:
         DiskFullError: there is no space for the file.
     """
-    path = folder / f"latents-{encoder_fingerprint(tokenizer, flat.key)}.npy"
+    path = folder / f"latents-{trunk_fingerprint(tokenizer)}-{flat.key}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         count, height, width = flat.frames.shape[:3]

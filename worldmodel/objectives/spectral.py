@@ -61,7 +61,7 @@ class MelDistance(nn.Module):
             self.register_buffer(f"window_{length}", window, persistent=False)
 
     def log_mel(self, audio: Tensor, length: int) -> Tensor:
-        """Natural log-mel spectrogram (B, frames, bands) of (B, samples); 0 is a full-scale sine."""
+        """Log-mel spectrogram (B, frames, bands) of (B, samples); 0 is a full-scale sine."""
         window = self.get_buffer(f"window_{length}")
         hop = int(length * self.hop_share)
         spectrum = torch.stft(audio, length, hop, window=window, return_complex=True)

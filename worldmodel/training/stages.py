@@ -21,10 +21,11 @@ from multimodal.clips import ClipDataset
 from multimodal.flat import FlatEpisodes
 from multimodal.store import EpisodeStore
 from multimodal.tokenizer import STRIDE, VideoTokenizer
+from multimodal.trunk import trunk_fingerprint
 from worldmodel.checkpoint import verify
 from worldmodel.device import choose_compute
 from worldmodel.dynamics import Dynamics
-from worldmodel.latents import LatentClips, cached_latents, encoder_fingerprint
+from worldmodel.latents import LatentClips, cached_latents
 from worldmodel.objectives.dynamics import DynamicsObjective
 from worldmodel.objectives.tokenizer import TokenizerObjective
 from worldmodel.recipe import Recipe
@@ -154,7 +155,7 @@ class Source:
             # Without defaults, so that a setting that is new does not undo what was trained before.
             inputs["recipe"] = self.recipe.model_dump(mode="json", exclude_defaults=True)
             # A decoder that goes on learning leaves the latents as they are.
-            inputs["encoder"] = encoder_fingerprint(self.tokenizer())
+            inputs["encoder"] = trunk_fingerprint(self.tokenizer())
         if (start := self.initial(stage)) is not None:
             inputs["initial"] = start.sha256
         plain: dict[str, Any] = json.loads(json.dumps(inputs))
