@@ -37,6 +37,9 @@ def tiny_pipeline(seed: int = 0, **options: object) -> WorldModelPipeline:
         for model in (tokenizer, dynamics):
             for parameter in model.parameters():
                 parameter.copy_(0.15 * torch.randn(parameter.shape, generator=generator))
+        # Episodes end by `max_steps` alone, and the first frame is recalled as rarely as untrained.
+        dynamics.outcome.end.bias.fill_(-8.0)
+        dynamics.recall.bias.fill_(-4.0)
     return WorldModelPipeline(
         tokenizer,
         dynamics,
