@@ -206,6 +206,8 @@ def test_a_verb_s_own_exit_code_is_passed_on(verb):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_verb_cleans_up_when_it_is_interrupted(verb, number, code):
+    # A shell starts what it puts into the background with SIGINT ignored, these tests too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     cleaned = []
 
     def body(cfg):
@@ -218,7 +220,10 @@ def test_a_verb_cleans_up_when_it_is_interrupted(verb, number, code):
         return 0
 
     verb(body)
-    assert main(["doctor"]) == code
+    try:
+        assert main(["doctor"]) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert cleaned == [number]
 
 
