@@ -14,6 +14,7 @@ __all__ = [
     "MissingExtraError",
     "MissingProgramError",
     "RenderingError",
+    "SequenceError",
     "StateError",
     "TextError",
     "WorldModelError",
@@ -34,6 +35,10 @@ class AudioError(WorldModelError, ValueError):
 
 class TextError(WorldModelError, ValueError):
     """A text or its token ids cannot be read: wrong type, too long, unknown ids."""
+
+
+class SequenceError(WorldModelError, ValueError):
+    """Tokens of several modalities do not form one sequence, or a sequence does not parse."""
 
 
 class ActionError(WorldModelError, ValueError):
