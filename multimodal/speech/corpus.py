@@ -1,0 +1,236 @@
+"""A corpus of spoken commands made offline, with whole engines and whole voices held out.
+
+Each voice is one file `<split>/<engine>-<voice>.wav` (16 kHz, 16 bits) of utterances one after the
+other, and a `.json` beside it that says which is which and is written last, so that a recording
+that was cut short goes on voice by voice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from multimodal.atomic import atomic_write_bytes
+from multimodal.audio.engines import ENGINES, Voice, available, speak
+from multimodal.audio.log_mel import RATE_HZ
+from multimodal.audio.speech import VOICES
+from multimodal.audio.waveform import resample, write_wav
+from multimodal.errors import ConfigError, DatasetError, MissingProgramError
+from multimodal.speech.language import command, normal_text, spoken_texts
+
+__all__ = ["COMMAND_VOICES", "Spoken", "SpokenCommands", "record_commands"]
+
+_FORMAT = 1
+_REQUIRED_ENGINE = "espeak-ng"
+_ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
+_TIMBRES = tuple(
+    voice.name.partition("+")[2] for voice in VOICES["train"] if voice.engine == "espeak-ng"
+)
+# The speakers of flite's kal16 and slt are those of two of festival's voices, so only the other two
+# of flite's are strangers in every respect.
+COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
+    "train": (
+        *(
+            Voice("espeak-ng", f"{_ACCENTS[(number + shift) % len(_ACCENTS)]}+{timbre}")
+            for shift in (0, 2)
+            for number, timbre in enumerate(_TIMBRES)
+        ),
+        Voice("festival", "ked_diphone"),
+        Voice("festival", "kal_diphone"),
+        Voice("festival", "cmu_us_slt_arctic_hts"),
+    ),
+    "validation": tuple(voice for voice in VOICES["validation"]),
+    "test": (
+        *(voice for voice in VOICES["test"] if voice.engine == "espeak-ng"),
+        *(Voice("flite", name) for name in ("awb", "rms", "kal16", "slt")),
+        Voice("piper", "joe"),
+    ),
+}
+# An engine with few voices says more with each of them.
+_TIMES = {"espeak-ng": 1, "festival": 6, "flite": 4, "piper": 4}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One utterance of a corpus.
+
+    Attributes:
+        file: path of the voice's WAV file inside the corpus.
+        split: train, validation or test.
+        engine: the synthesiser.
+        voice: its voice.
+        text: what is said, as a recogniser writes it.
+        start: its first sample in the file.
+        samples: its length at 16 kHz.
+    """
+
+    file: str
+    split: str
+    engine: str
+    voice: str
+    text: str
+    start: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class SpokenCommands:
+    """A corpus on disk.
+
+    Attributes:
+        folder: where it lies.
+        utterances: all of them, in a fixed order.
+    """
+
+    folder: Path
+    utterances: tuple[Spoken, ...]
+
+    def of(self, split: str) -> list[Spoken]:
+        """The utterances of a split.
+
+        Raises:
+            ConfigError: there is no such split.
+        """
+        if split not in COMMAND_VOICES:
+            raise ConfigError(f"split is {split!r}; expected one of {', '.join(COMMAND_VOICES)}.")
+        return [each for each in self.utterances if each.split == split]
+
+    def read(self, spoken: Spoken) -> NDArray[np.float32]:
+        """An utterance's samples.
+
+        Returns:
+            float32 (samples,) at 16 kHz.
+
+        Raises:
+            DatasetError: the file is missing or damaged.
+        """
+        path = self.folder / spoken.file
+        try:
+            audio: NDArray[np.float32]
+            audio, _ = soundfile.read(
+                path, frames=spoken.samples, start=spoken.start, dtype="float32"
+            )
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise DatasetError(
+                f"{path} cannot be read ({error}): remove {self.folder} and record it anew."
+            ) from error
+        return audio
+
+
+def record_commands(
+    folder: Path | str, sentences_each: Mapping[str, int], seed: int = 0, workers: int = 1
+) -> SpokenCommands:
+    """Make a corpus, or go on where an earlier run stopped, or open it where it is done.
+
+    Args:
+        folder: where to write.
+        sentences_each: split to the sentences of each of its eSpeak voices; voices of engines that
+            have few of them say several times as many.
+        seed: of the sentences, speeds and pitches.
+        workers: voices that are recorded at the same time.
+
+    Returns:
+        The corpus. Voices of engines that are not installed are left out, with a warning.
+
+    Raises:
+        ConfigError: there is no such split, or the folder holds another corpus.
+        MissingProgramError: espeak-ng is not installed.
+        DiskFullError: the disk is full; the next run goes on.
+    """
+    folder = Path(folder)
+    if unknown := sentences_each.keys() - COMMAND_VOICES.keys():
+        raise ConfigError(f"there is no split {sorted(unknown)}: {', '.join(COMMAND_VOICES)}")
+    jobs, found = [], []
+    for split, each in sentences_each.items():
+        for number, voice in enumerate(COMMAND_VOICES[split]):
+            count = each * _TIMES[voice.engine]
+            key = f"{seed}/{split}/{number}"
+            path = folder / split / f"{voice.engine}-{voice.name}.json"
+            if path.exists():
+                found.append(path)
+            elif available(voice.engine):
+                jobs.append((folder, split, voice, count, key))
+                found.append(path)
+            elif voice.engine == _REQUIRED_ENGINE:
+                raise MissingProgramError(
+                    f"{voice.engine} makes the speech and is not installed: "
+                    f"`{ENGINES[voice.engine].install}`."
+                )
+            else:
+                _log.warning("no %s here (%s)", voice, ENGINES[voice.engine].install)
+    _record_all(jobs, workers)
+    utterances: list[Spoken] = []
+    for path in found:
+        utterances += _read_voice(path, seed)
+    return SpokenCommands(folder, tuple(utterances))
+
+
+def _record_all(jobs: list[tuple[Path, str, Voice, int, str]], workers: int) -> None:
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            _record_voice(*job)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        for done in [pool.submit(_record_voice, *job) for job in jobs]:
+            done.result()
+
+
+def _texts(split: str, seed: int) -> Iterator[str]:
+    """The test is about commands: three of four have one step, the fourth has two."""
+    if split != "test":
+        yield from spoken_texts(seed)
+    rng = random.Random(seed)
+    number = 0
+    while True:
+        number += 1
+        yield command(rng, 2 if number % 4 == 0 else 1)
+
+
+def _record_voice(folder: Path, split: str, voice: Voice, count: int, key: str) -> None:
+    rng = random.Random(key)
+    pieces: list[NDArray[np.float32]] = []
+    rows, start = [], 0
+    for text in islice(_texts(split, rng.getrandbits(32)), count):
+        speed, pitch = rng.uniform(0.8, 1.3), rng.randint(20, 80)
+        audio, rate_hz = speak(text, voice, speed, pitch)
+        piece = resample(audio, rate_hz, RATE_HZ).numpy()
+        # Resampling overshoots at full scale, which a file of 16 bits cannot hold.
+        pieces.append(piece / max(1.0, float(np.abs(piece).max())))
+        rows.append({"text": normal_text(text), "start": start, "samples": len(piece)})
+        start += len(piece)
+    path = folder / split / f"{voice.engine}-{voice.name}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(path, torch.from_numpy(np.concatenate(pieces)), RATE_HZ)
+    account = {"format": _FORMAT, "seed": key, "voice": asdict(voice), "utterances": rows}
+    atomic_write_bytes(path.with_suffix(".json"), (json.dumps(account) + "\n").encode())
+
+
+def _read_voice(path: Path, seed: int) -> list[Spoken]:
+    try:
+        account = json.loads(path.read_text(encoding="utf-8"))
+        if account["format"] != _FORMAT or not account["seed"].startswith(f"{seed}/"):
+            raise ConfigError(
+                f"{path} was recorded with seed {account['seed']}; seed {seed} was asked for. "
+                "Name another folder, or remove this one."
+            )
+        voice = Voice(**account["voice"])
+        file = f"{path.parent.name}/{path.stem}.wav"
+        return [
+            Spoken(file, path.parent.name, voice.engine, voice.name, **row)
+            for row in account["utterances"]
+        ]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path} is damaged ({error}): remove it and record it anew.") from error
