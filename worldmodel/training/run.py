@@ -1,6 +1,7 @@
 """The verb `worldmodel train`: the whole chain of stages, or one of them."""
 
 import logging
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from multimodal.errors import ConfigError
+from worldmodel.comparisons import COMPARISONS
 from worldmodel.device import choose_compute
 from worldmodel.runs import RunDirectory
 from worldmodel.training.chain import StageRecord, export_pipeline, run_stage
@@ -50,6 +52,10 @@ def run(cfg: DictConfig) -> int:
         if is_first():
             directory.write_config(cfg)
         source = Source(cfg, Path(cfg.from_run or directory.path))
+        if cfg.objective in COMPARISONS:
+            compare = import_module(COMPARISONS[cfg.objective]).compare
+            directory.write_metrics(compare(source, directory))
+            return 0
         if cfg.objective == WORLD:
             records = _train_world(source, directory)
         elif cfg.objective == VLM:
@@ -66,7 +72,7 @@ def run(cfg: DictConfig) -> int:
 
 
 def _check(cfg: DictConfig) -> None:
-    known, chains = [WORLD, VLM, *STAGES], (WORLD, VLM)
+    known, chains = [WORLD, VLM, *STAGES, *COMPARISONS], (WORLD, VLM, *COMPARISONS)
     if cfg.objective not in known:
         raise ConfigError(f"objective={cfg.objective} is not one of: {', '.join(known)}")
     if cfg.objective in chains and cfg.resume not in ("auto", "never"):
