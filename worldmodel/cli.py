@@ -36,7 +36,8 @@ EXIT_TERMINATED = 128 + signal.SIGTERM
 class Verb(NamedTuple):
     """A command: the module whose `run(cfg) -> int` does it, and one line for the help.
 
-    `models` says whether it runs a network, and therefore needs a device and dtype chosen. Modules
+    `models` says whether it runs a network, and therefore needs a device and dtype chosen. `modes`
+    are words that may follow it: `worldmodel agent evaluate` is `agent mode=evaluate`. Modules
     are named by path and imported when asked for, so that `--help` answers at once and this file
     depends on none of them.
     """
@@ -44,6 +45,7 @@ class Verb(NamedTuple):
     module: str
     summary: str
     models: bool = True
+    modes: tuple[str, ...] = ()
 
 
 VERBS: dict[str, Verb] = {
@@ -52,6 +54,11 @@ VERBS: dict[str, Verb] = {
     "train": Verb("worldmodel.training.run", "train tokeniser, dynamics and probe"),
     "evaluate": Verb("worldmodel.evaluation.run", "measure a model on what it never saw"),
     "gap": Verb("envs.gap.run", "measure a model against MuJoCo, from the same states"),
+    "agent": Verb(
+        "agents.run",
+        "say it, see it done: carry out an instruction, or measure how often that succeeds",
+        modes=("act", "evaluate", "browse", "replay"),
+    ),
     "bench": Verb("envs.bench", "measure speed and memory against MuJoCo rendering"),
     "doctor": Verb(
         "envs.doctor", "check this machine: versions, device, OpenGL, extras", models=False
@@ -99,6 +106,8 @@ def _dispatch(words: Sequence[str]) -> int:
     name, overrides = words[0], words[1:]
     if name not in VERBS:
         raise ConfigError(f"{name!r} is not a verb: {nearest(name, VERBS)}")
+    if overrides and overrides[0] in VERBS[name].modes:
+        overrides = [f"mode={overrides[0]}", *overrides[1:]]
     if any(word in ("-h", "--help") for word in overrides):
         _print_verb_help(name)
         return 0

@@ -164,7 +164,7 @@ class StateProbe(ModelMixin, ConfigMixin):
 
     def _readings(self, frames_BHWC: Tensor, threshold: float) -> Readings:
         out = self(frames_BHWC.to(self.device))
-        position = self._windowed(out.heat)
+        position = self.peaks(out.heat)
         present = out.presence.sigmoid() > threshold
         copies = self._copies(out.detection).clamp_min(1) * present
         return Readings(
@@ -175,8 +175,11 @@ class StateProbe(ModelMixin, ConfigMixin):
             copies=copies.cpu().numpy(),
         )
 
-    def _windowed(self, heat_BKHW: Tensor) -> Tensor:
-        """Soft-argmax around the peak only: two ghosts must not average to a place between."""
+    def peaks(self, heat_BKHW: Tensor) -> Tensor:
+        """Where each heat map peaks, in metres: (B, K+1, 2).
+
+        A soft-argmax around the peak only: two ghosts must not average to a place between.
+        """
         logits = heat_BKHW.flatten(2)
         places = self.places_m_P2
         peak = places[logits.argmax(-1)]

@@ -1,0 +1,1 @@
+"""Language and vision-language models that an agent can reason with, behind one protocol."""

@@ -1,0 +1,66 @@
+"""The learned simulator as a place to try actions out."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents.planning.bodies import Bodies, read_bodies
+from envs.gap.probe import StateProbe
+from multimodal.errors import StateError
+from worldmodel.pipeline import WorldModelPipeline
+from worldmodel.rollout_state import RolloutState
+
+__all__ = ["LearnedModel"]
+
+
+class LearnedModel:
+    """Imagines with a `WorldModelPipeline`, starting from the frames last seen.
+
+    Args:
+        pipeline: the world model.
+        probe: reads positions off its frames.
+        context: real frames that a start is built from; more than one tell how fast things move.
+    """
+
+    def __init__(self, pipeline: WorldModelPipeline, probe: StateProbe, context: int = 3) -> None:
+        self.pipeline = pipeline
+        self.probe = probe
+        self._frames: deque[NDArray[np.uint8]] = deque(maxlen=context)
+        self._actions: deque[NDArray[np.float32]] = deque(maxlen=context - 1)
+
+    def observe(self, frame: NDArray[np.uint8], action: NDArray[np.float32] | None) -> None:
+        """Take in a real frame (H, W, 3) and the action that led to it; None begins anew."""
+        if action is None:
+            self._frames.clear()
+            self._actions.clear()
+        elif self._frames:
+            self._actions.append(np.asarray(action, np.float32))
+        self._frames.append(frame)
+
+    def reset(self) -> RolloutState:
+        """The present.
+
+        Raises:
+            StateError: nothing was observed yet.
+        """
+        if not self._frames:
+            raise StateError("The model has seen no frame; call observe(frame, None) first.")
+        frames = np.stack(self._frames)[None]
+        actions = np.stack(self._actions)[None] if len(frames[0]) > 1 else None
+        return self.pipeline.reset(frames, actions)
+
+    def clone(self, state: RolloutState, lanes: int) -> RolloutState:
+        """One lane, `lanes` times."""
+        return state.select([0] * lanes)
+
+    def step(self, state: RolloutState, actions_NA: NDArray[np.float32]) -> RolloutState:
+        """All lanes one step further, in latent space; frames are drawn when they are read."""
+        return self.pipeline.advance(state, torch.from_numpy(actions_NA))
+
+    def read(self, state: RolloutState) -> Bodies:
+        """Draw the present frames and read them."""
+        return read_bodies(self.probe, self.pipeline.render(state))
