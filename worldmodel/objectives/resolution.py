@@ -16,7 +16,8 @@ _NONE = -100
 class ResolutionObjective(nn.Module):
     """A view, and a small reader of questions that looks at what the view gives it.
 
-    The questions of an image share its tokens and do not see one another.
+    A question is the mean of its words: enough to tell these questions apart, and cheap, so that
+    what is compared is the view. Questions of an image share its tokens and do not see each other.
 
     Args:
         view: a module of `multimodal.views`.
@@ -24,22 +25,15 @@ class ResolutionObjective(nn.Module):
         width: D.
         depth: layers of the reader.
         heads: attention heads.
-        length: T, most tokens of a question.
     """
 
     def __init__(
-        self,
-        view: nn.Module,
-        vocabulary: int,
-        width: int,
-        depth: int = 2,
-        heads: int = 4,
-        length: int = 16,
+        self, view: nn.Module, vocabulary: int, width: int, depth: int = 2, heads: int = 4
     ) -> None:
         super().__init__()
         self.view = view
         self.words = nn.Embedding(vocabulary, width)
-        self.positions = nn.Parameter(0.02 * torch.randn(length, width))
+        self.question = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
         layer = nn.TransformerDecoderLayer(
             width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
         )
@@ -49,23 +43,14 @@ class ResolutionObjective(nn.Module):
     def logits(self, frames: Tensor, questions: Tensor) -> Tensor:
         """Logits (B, Q, answers) of questions int64 (B, Q, T) about images (B, H, W, 3)."""
         seen = self.view(frames)
-        asked, length = questions.shape[1:]
-        words = (self.words(questions) + self.positions[:length]).flatten(1, 2)
-        of = torch.arange(asked, device=words.device).repeat_interleave(length)
-        other = of[:, None] != of[None]
-        pad = (questions == 0).flatten(1)
-        # Padding sees itself, so that no row of attention is empty.
-        mask = other[None] | (pad[:, None] & ~torch.eye(len(of), dtype=torch.bool)[None])
-        heads = self.reader.layers[0].self_attn.num_heads
+        used = (questions != 0).unsqueeze(-1)
+        mean = (self.words(questions) * used).sum(2) / used.sum(2).clamp(min=1)
+        asked = questions.shape[1]
+        others = ~torch.eye(asked, dtype=torch.bool, device=questions.device)
         read = self.reader(
-            words,
-            seen.tokens,
-            tgt_mask=mask.repeat_interleave(heads, 0),
-            memory_key_padding_mask=seen.hidden,
+            self.question(mean), seen.tokens, tgt_mask=others, memory_key_padding_mask=seen.hidden
         )
-        read = read.unflatten(1, (asked, length)) * ~pad.unflatten(1, (asked, length))[..., None]
-        count = (~pad).unflatten(1, (asked, length)).sum(-1, keepdim=True).clamp(min=1)
-        return self.answer(read.sum(2) / count)
+        return self.answer(read)
 
     def forward(
         self, frames: Tensor, questions: Tensor, answers: Tensor, kinds: Tensor

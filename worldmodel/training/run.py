@@ -15,12 +15,20 @@ from worldmodel.runs import RunDirectory
 from worldmodel.training.chain import StageRecord, export_pipeline, run_stage
 from worldmodel.training.processes import is_first, joined_processes, process_count, wait_for_all
 from worldmodel.training.record import environment_record, shown_command
-from worldmodel.training.stages import STAGES, VLM_STAGES, WORLD_STAGES, Source, probe_module
+from worldmodel.training.stages import (
+    NATIVE_STAGES,
+    STAGES,
+    VLM_STAGES,
+    WORLD_STAGES,
+    Source,
+    probe_module,
+)
 
 __all__ = ["run"]
 
 WORLD = "world"
-VLM = "vlm"
+# Chains that need nothing but their stages, one after the other.
+CHAINS = {"vlm": VLM_STAGES, "native": NATIVE_STAGES}
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +38,10 @@ def run(cfg: DictConfig) -> int:
 
     `world` trains the tokeniser, encodes the dataset, trains the dynamics and the state probe, each
     in a folder of its own below the run's, and puts them together in `pipeline/`. `vlm` trains CLIP
-    and the stages of the vision-language model likewise. A stage that is done is recognised and
-    skipped, one that was killed goes on. A stage's name trains that one alone, with the earlier
-    stages' results from `cfg.from_run`.
+    and the stages of the vision-language model likewise, `native` the native model. A stage that is
+    done is recognised and skipped, one that was killed goes on. A stage's name trains that one
+    alone, with the earlier stages' results from `cfg.from_run`. A comparison trains several arms
+    and writes a table.
 
     Args:
         cfg: the configuration of the verb `train`.
@@ -58,10 +67,10 @@ def run(cfg: DictConfig) -> int:
             return 0
         if cfg.objective == WORLD:
             records = _train_world(source, directory)
-        elif cfg.objective == VLM:
+        elif cfg.objective in CHAINS:
             records = {
                 stage: run_stage(source, stage, RunDirectory(directory.path / stage), cfg.resume)
-                for stage in VLM_STAGES
+                for stage in CHAINS[cfg.objective]
             }
         else:
             stage = RunDirectory(directory.path / cfg.objective)
@@ -72,7 +81,8 @@ def run(cfg: DictConfig) -> int:
 
 
 def _check(cfg: DictConfig) -> None:
-    known, chains = [WORLD, VLM, *STAGES, *COMPARISONS], (WORLD, VLM, *COMPARISONS)
+    chains = (WORLD, *CHAINS, *COMPARISONS)
+    known = list(dict.fromkeys((*chains, *STAGES)))
     if cfg.objective not in known:
         raise ConfigError(f"objective={cfg.objective} is not one of: {', '.join(known)}")
     if cfg.objective in chains and cfg.resume not in ("auto", "never"):

@@ -32,6 +32,7 @@ from worldmodel.recipe import Recipe
 from worldmodel.training.clip_stage import clip_work, trunk_inputs
 from worldmodel.training.codec_stage import codec_data, codec_work
 from worldmodel.training.initial import InitialWeights
+from worldmodel.training.native_stages import image_codes_work, native_inputs, native_work
 from worldmodel.training.processes import first_process_first
 from worldmodel.training.vlm_stages import (
     instruct_work,
@@ -44,7 +45,15 @@ from worldmodel.training.vlm_stages import (
 )
 from worldmodel.training.work import Stage, Work
 
-__all__ = ["STAGES", "VLM_STAGES", "WORLD_STAGES", "Source", "Work", "probe_module"]
+__all__ = [
+    "NATIVE_STAGES",
+    "STAGES",
+    "VLM_STAGES",
+    "WORLD_STAGES",
+    "Source",
+    "Work",
+    "probe_module",
+]
 
 # Random clips are drawn with their number as the seed; so many differ before they come again.
 _DRAWS = 2**20
@@ -256,6 +265,8 @@ def episode_data(source: Source) -> dict[str, Any]:
 WORLD_STAGES = ("tokenizer", "dynamics", "probe")
 # Those of objective=vlm, in order.
 VLM_STAGES = ("clip", "language", "projector", "instruct", "preference")
+# Those of objective=native, in order.
+NATIVE_STAGES = ("image_codes", "native")
 STAGES: Mapping[str, Stage] = {
     "tokenizer": Stage(tokenizer_work, episode_data),
     "dynamics": Stage(dynamics_work, episode_data),
@@ -265,6 +276,8 @@ STAGES: Mapping[str, Stage] = {
     "language": Stage(language_work, language_data),
     "projector": Stage(projector_work, vlm_data, vlm_inputs("clip", "language")),
     "instruct": Stage(instruct_work, vlm_data, vlm_inputs("projector")),
+    "image_codes": Stage(image_codes_work, episode_data, trunk_inputs),
+    "native": Stage(native_work, episode_data, native_inputs),
     "preference": Stage(preference_work, vlm_data, vlm_inputs("instruct")),
 }
 

@@ -1,0 +1,201 @@
+"""What the native model learns from: pictures, speech, texts and actions, interleaved in rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from multimodal.audio.speech import SpeechCorpus, Utterance
+from multimodal.audio.units import SpeechUnits
+from multimodal.audio.waveform import read_audio
+from multimodal.clip_data import allowed_rows
+from multimodal.errors import ConfigError
+from multimodal.flat import FlatEpisodes
+from multimodal.image_codes import ImageCodes
+from multimodal.language import Question, Scene, ask
+from multimodal.native.requests import DRAW, TRANSCRIBE
+from multimodal.sequence import ActionBins, Segment, Vocabulary, assemble
+from multimodal.text_tokenizer import encode_text
+from multimodal.vlm.descriptions import describe, description
+
+__all__ = ["ROW_KINDS", "NativeRows", "Senses", "spoken_question"]
+
+ROW_KINDS: Final = ("see", "hear", "draw", "act")
+_KINDS = ("colour", "shape", "count", "existence")
+_RATE_HZ = 16_000
+_TRIES = 8
+_HEARD = 3
+_SPAN = 4
+
+
+@dataclass(eq=False)
+class Senses:
+    """What pictures, speech and actions become ids through.
+
+    Attributes:
+        tokenizer: of texts.
+        codes: the discrete exit of the trunk.
+        units: of speech.
+        corpus: spoken questions.
+        bins: of actions.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    codes: ImageCodes
+    units: SpeechUnits
+    corpus: SpeechCorpus
+    bins: ActionBins
+    _heard: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    _texts: dict[str, list[int]] = field(default_factory=dict)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """All ids."""
+        groups, units = int(self.codes.config.groups), int(self.units.config.units)
+        actions = (len(self.bins.low), self.bins.bins)
+        return Vocabulary.of(self.tokenizer, (groups, self.codes.codes), (1, units), actions)
+
+    def text(self, text: str, learn: bool = False) -> Segment:
+        """A text."""
+        if text not in self._texts:
+            self._texts[text] = encode_text(self.tokenizer, text)
+        return Segment.text(self._texts[text], learn)
+
+    def sound(self, utterance: Utterance) -> Segment:
+        """A recorded sentence."""
+        if utterance.file not in self._heard:
+            audio = read_audio(self.corpus.folder / utterance.file, _RATE_HZ)
+            self._heard[utterance.file] = self.units.encode(audio)
+        return Segment.audio(self._heard[utterance.file])
+
+    @torch.no_grad()
+    def picture(self, latents_NC: NDArray[np.float16], learn: bool = False) -> Segment:
+        """A frame's latents."""
+        codes = self.codes.encode(torch.from_numpy(np.array(latents_NC))[None].float())
+        return Segment.image(codes[0].numpy(), learn)
+
+
+def spoken_question(
+    scene: Scene, rng: np.random.Generator, spoken: Mapping[str, Sequence[Utterance]]
+) -> tuple[Question, Utterance] | None:
+    """A question of the corpus that can be asked of a scene, and a voice that asks it."""
+    kinds = ("colour", "shape", "count")
+    for _ in range(_TRIES):
+        question = ask(kinds[int(rng.choice(3, p=(0.4, 0.45, 0.15)))], (scene,), rng, split="any")
+        if question is not None and spoken.get(question.text):
+            voices = spoken[question.text]
+            return question, voices[int(rng.integers(len(voices)))]
+    return None
+
+
+class NativeRows(Dataset[dict[str, NDArray[Any]]]):
+    """Rows of four kinds; row i is a function of (seed, i) and the datasets alone.
+
+    "see": a picture, questions and answers in text and speech, and a description; "hear": speech
+    and what is said; "draw": a description and its picture; "act": two pictures and the mean action
+    between them.
+
+    Args:
+        flat: the scenes.
+        latents: float16 (F, N, C).
+        senses: what makes ids of everything.
+        split: "train" or "validation".
+        seed: what the draws depend on besides i.
+        samples: the length of this dataset.
+        mixture: share of each kind of row.
+        most: most objects in a picture.
+
+    Raises:
+        ConfigError: a kind of row that does not exist, or no share at all.
+    """
+
+    def __init__(
+        self,
+        flat: FlatEpisodes,
+        latents: NDArray[np.float16],
+        senses: Senses,
+        split: str,
+        seed: int,
+        samples: int,
+        mixture: Mapping[str, float],
+        most: int = 2,
+    ) -> None:
+        if (unknown := mixture.keys() - set(ROW_KINDS)) or sum(mixture.values()) <= 0:
+            raise ConfigError(
+                f"the mixture {dict(mixture)} names {sorted(unknown)} or nothing; expected shares "
+                f"of {', '.join(ROW_KINDS)}."
+            )
+        self.flat, self.latents, self.senses = flat, latents, senses
+        self.seed, self.samples = seed, samples
+        shares = np.array([mixture.get(kind, 0.0) for kind in ROW_KINDS])
+        self.shares = shares / shares.sum()
+        rows = allowed_rows(flat, split)
+        count = (np.asarray(flat.state["object_shape"])[rows] >= 0).sum(-1)
+        self.rows = rows[(count > 0) & (count <= most)]
+        self.ends = np.repeat(flat.starts[1:] - 1, np.diff(flat.starts))
+        self.utterances = senses.corpus.of(split)
+        self.spoken: dict[str, list[Utterance]] = defaultdict(list)
+        for each in self.utterances:
+            self.spoken[each.text].append(each)
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:
+        if not 0 <= index < self.samples:
+            raise IndexError(f"row {index} of {self.samples}")
+        rng = np.random.default_rng([self.seed, index, 17])
+        kind = ROW_KINDS[int(rng.choice(len(ROW_KINDS), p=self.shares))]
+        row = int(rng.choice(self.rows))
+        make = {"see": self._see, "hear": self._hear, "draw": self._draw, "act": self._act}[kind]
+        return assemble(make(row, rng), self.senses.vocabulary)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
+        """Several rows at once."""
+        return [self[index] for index in indices]
+
+    def _see(self, row: int, rng: np.random.Generator) -> list[Segment]:
+        senses, scene = self.senses, Scene.from_state(self.flat.state, row)
+        turns: list[list[Segment]] = []
+        for kind in rng.choice(_KINDS, 4, p=(0.3, 0.35, 0.1, 0.25)):
+            asked = ask(str(kind), (scene,), rng)
+            if asked is not None:
+                turns.append([senses.text(asked.text), senses.text(asked.answer, learn=True)])
+        heard = spoken_question(scene, rng, self.spoken)
+        if heard is not None:
+            question, utterance = heard
+            turns.append([senses.sound(utterance), senses.text(question.answer, learn=True)])
+        told = senses.text(description(scene), learn=True)
+        turns.append([senses.text(describe(rng)), told])
+        order = rng.permutation(len(turns))
+        return [senses.picture(self.latents[row]), *(each for k in order for each in turns[k])]
+
+    def _hear(self, row: int, rng: np.random.Generator) -> list[Segment]:
+        segments = []
+        for number in rng.choice(len(self.utterances), min(_HEARD, len(self.utterances)), False):
+            utterance = self.utterances[int(number)]
+            segments += [self.senses.sound(utterance), self.senses.text(TRANSCRIBE)]
+            segments.append(self.senses.text(utterance.text, learn=True))
+        return segments
+
+    def _draw(self, row: int, rng: np.random.Generator) -> list[Segment]:
+        scene = Scene.from_state(self.flat.state, row)
+        told = self.senses.text(f"{DRAW} {description(scene)}")
+        return [told, self.senses.picture(self.latents[row], learn=True)]
+
+    def _act(self, row: int, rng: np.random.Generator) -> list[Segment]:
+        last = int(self.ends[row])
+        begin = max(min(row, last - _SPAN), int(np.searchsorted(self.ends, last)))
+        end = min(begin + _SPAN, last)
+        mean = self.flat.actions[begin:end].mean(0, keepdims=True)
+        segments = [self.senses.picture(self.latents[k]) for k in (begin, end)]
+        return [*segments, Segment.actions(self.senses.bins.encode(mean), learn=True)]

@@ -1,0 +1,153 @@
+"""`worldmodel train objective=native`, and what its model then does with every modality."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from envs.push import PushWorld
+from multimodal.audio.speech import VOICES, SpeechCorpus
+from multimodal.audio.waveform import read_audio
+from multimodal.errors import AudioError, CheckpointError, FrameError, SequenceError, TextError
+from multimodal.native import NativeReader
+from multimodal.native.writing import write_text
+from multimodal.sequence import Modality, Segment, assemble
+from multimodal.trunk import open_trunk
+from tests.worldmodel.vlm_recordings import record_scenes, save_text, save_trunk
+from worldmodel.checkpoint import verify
+from worldmodel.cli import composed
+from worldmodel.training.run import run
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("espeak-ng") is None, reason="apt-get install espeak-ng"
+)
+SMALL = [
+    "objective=native",
+    "size=tiny",
+    "wandb=disabled",
+    "compute=cpu/float32",
+    "size.image_codes.width=8",
+    "size.native.width=16",
+    "size.native.hidden=16",
+    "size.native.voices=1",
+    "size.native.units=16",
+    *(
+        f"size.budget.{s}.{n}"
+        for s in ("image_codes", "native")
+        for n in ("steps=2", "batch_size=4")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("native")
+    record_scenes(folder / "scenes")
+    save_trunk(folder / "trunk")
+    save_text(folder / "text")
+    words = [f"{name}={folder / name}" for name in ("text", "trunk", "questions")]
+    words += [f"data={folder / 'scenes'}", f"out={folder / 'run'}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("multimodal.audio.spoken_questions.SPOKEN_FAMILIES", ("count.objects",))
+        few = {split: voices[:1] for split, voices in VOICES.items()}
+        patch.setattr("multimodal.audio.spoken_questions.VOICES", few)
+        assert run(composed("train", [*SMALL, *words])) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def native(place):
+    folder = place / "run" / "native" / "model"
+    verify(folder, "native")
+    return NativeReader.from_pretrained(folder, open_trunk(place / "trunk"))
+
+
+@pytest.fixture(scope="module")
+def frame():
+    world = PushWorld(objects=1)
+    seen, _ = world.reset(seed=3)
+    world.close()
+    return seen
+
+
+def test_both_stages_say_what_they_learned(place):
+    losses = json.loads((place / "run" / "metrics.json").read_text())
+    assert losses["image_codes_steps"] == losses["native_steps"] == 2
+    assert np.isfinite([losses["native_text"], losses["native_loss"]]).all()
+
+
+def test_it_answers_written_and_spoken_questions(native, place, frame):
+    corpus = SpeechCorpus.open(place / "questions")
+    audio = read_audio(corpus.folder / corpus.of("test")[0].file, 24_000)
+    assert isinstance(native.answer(frame, "How many objects are there?"), str)
+    assert isinstance(native.answer(frame, audio, 24_000), str)
+    assert isinstance(native.transcribe(audio, 24_000), str)
+
+
+def test_it_draws_frames(native):
+    drawn = native.draw(["a red cube", "a blue ball, a green cross"])
+    assert drawn.shape == (2, 64, 64, 3)
+    assert drawn.dtype == np.uint8
+    again = native.draw(["a blue ball, a green cross"])
+    assert np.array_equal(drawn[1], again[0]), "a batch changes nothing"
+
+
+def test_saved_and_loaded_it_says_the_same(native, place, frame, tmp_path):
+    native.save_pretrained(tmp_path)
+    again = NativeReader.from_pretrained(tmp_path, native.trunk)
+    row = [*native.picture(frame[None]), native.words("What is there?")]
+    assert write_text(again.model, [row], 6) == write_text(native.model, [row], 6)
+    assert np.array_equal(native.draw(["a ball"]), again.draw(["a ball"]))
+
+
+def test_the_cache_changes_no_token(native, frame):
+    row = [*native.picture(frame[None]), native.words("What is there?")]
+    said = write_text(native.model, [row], 5)[0]
+    words = native.model.words
+    for count in range(len(said)):
+        laid = assemble([*row, Segment.text(said[:count])], words)
+        # Without the end of the text that is still being said.
+        batch = {n: torch.from_numpy(v[None, :-1]) for n, v in laid.items() if n != "learn"}
+        with torch.no_grad():
+            logits = native.model.logits(native.model.hidden(**batch)[:, -1])[0, : words.text]
+        allowed = [k for k in range(words.text) if k not in words.marks or k == words.eos]
+        assert allowed[int(logits[allowed].argmax())] == said[count]
+
+
+def test_what_comes_later_changes_nothing_before(native, frame):
+    picture = native.picture(frame[None])[0]
+    short = assemble([picture, native.words("a")], native.model.words)
+    long = assemble([picture, native.words("a"), picture], native.model.words)
+    with torch.no_grad():
+        one, two = (
+            native.model.hidden(
+                **{n: torch.from_numpy(v[None]) for n, v in row.items() if n != "learn"}
+            )
+            for row in (short, long)
+        )
+    assert torch.allclose(one[0], two[0, : one.shape[1]], atol=1e-5)
+
+
+def test_similar_codes_begin_alike(native):
+    digits = native.codes.digit_values(torch.arange(native.codes.codes)[:, None])
+    first = native.model.words.offset(Modality.IMAGE)
+    rows = native.model.embed.weight[first : first + len(digits)].detach()
+    near = (rows[0] - rows[1]).norm()
+    assert near < (rows[0] - rows[-1]).norm(), "one level apart, and every digit apart"
+
+
+def test_what_cannot_be_read_is_refused(native, place, frame):
+    with pytest.raises(TextError):
+        native.answer(frame, "  ")
+    with pytest.raises(AudioError):
+        native.answer(frame, np.zeros(10, np.float32))
+    with pytest.raises(FrameError):
+        native.answer(frame[:1, :1], "What is there?")
+    with pytest.raises(SequenceError, match="positions"):
+        native.say([native.picture(np.repeat(frame[None], 9, 0))])
+    with pytest.raises(CheckpointError):
+        NativeReader.from_pretrained(
+            place / "run" / "native" / "model", open_trunk(save_trunk(place / "other", seed=1))
+        )

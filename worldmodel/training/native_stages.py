@@ -1,0 +1,158 @@
+"""The stages of `worldmodel train objective=native`: a discrete exit, then one model for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from torch.utils.data import Dataset
+
+from multimodal.audio.speech import SpeechCorpus
+from multimodal.audio.spoken_questions import record_questions
+from multimodal.audio.units import SpeechUnits, unit_features
+from multimodal.audio.waveform import read_audio
+from multimodal.clip_data import allowed_rows
+from multimodal.flat import FlatEpisodes
+from multimodal.image_codes import ImageCodes
+from multimodal.native.model import NativeModel
+from multimodal.native.reader import CODES_FOLDER, TEXT_FOLDER, UNITS_FOLDER
+from multimodal.native.rows import NativeRows, Senses
+from multimodal.sequence import ActionBins, Modality, collate
+from multimodal.trunk import trunk_fingerprint
+from worldmodel.checkpoint import verify
+from worldmodel.durable import atomic_directory
+from worldmodel.objectives.image_codes import ImageCodesObjective
+from worldmodel.objectives.native import NativeObjective
+from worldmodel.training.clip_stage import seen_latents, text_tokenizer, trunk, trunk_inputs
+from worldmodel.training.processes import first_process_first
+from worldmodel.training.work import Work
+
+if TYPE_CHECKING:
+    from worldmodel.training.stages import Source
+
+__all__ = ["image_codes_work", "native_inputs", "native_work", "senses_of"]
+
+_DRAWS = 2**22
+_VALIDATION_ROWS = 64
+_VALIDATION_FRAMES = 256
+_RATE_HZ = 16_000
+
+
+class _Frames(Dataset[dict[str, NDArray[np.float16]]]):
+    """Latents of random frames; item i depends on (seed, i) alone."""
+
+    def __init__(
+        self, flat: FlatEpisodes, latents: NDArray[np.float16], split: str, seed: int, samples: int
+    ) -> None:
+        self.latents, self.rows = latents, allowed_rows(flat, split)
+        self.seed, self.samples = seed, samples
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.float16]]:
+        row = np.random.default_rng([self.seed, index, 19]).choice(self.rows)
+        return {"latents": np.array(self.latents[row])}
+
+
+def image_codes_work(source: Source) -> Work:
+    """Latents that come back through few integers."""
+    flat = source.flat
+    latents = seen_latents(source, flat, source.cfg.data)
+    architecture = _plain(source.cfg.size.image_codes)
+    shape = {"trunk": trunk_fingerprint(trunk(source)), "channels": latents.shape[2]}
+    return Work(
+        lambda: ImageCodesObjective(ImageCodes(**shape, **architecture)),
+        _Frames(flat, latents, "train", source.cfg.seed, _DRAWS),
+        _Frames(flat, latents, "validation", 0, _VALIDATION_FRAMES) if source.holds_out else None,
+    )
+
+
+def senses_of(source: Source) -> Senses:
+    """What pictures, speech, texts and actions become ids through; speech is made where missing."""
+    codes = ImageCodes.from_pretrained(source.model("image_codes"), torch_dtype=torch.float32)
+    with first_process_first():
+        corpus = record_questions(source.cfg.questions, int(source.cfg.size.native.voices))
+        units = _units(corpus, int(source.cfg.size.native.units))
+    low, high = source.action_bounds
+    bins = ActionBins(tuple(low.tolist()), tuple(high.tolist()), int(source.cfg.size.native.bins))
+    return Senses(text_tokenizer(source), codes.eval(), units, corpus, bins)
+
+
+def native_inputs(source: Source) -> dict[str, Any]:
+    """What else decides the native model: the trunk, its discrete exit, and what is heard."""
+    exit_ = verify(source.model("image_codes"), "image_codes")["files"]
+    corpus = record_questions(source.cfg.questions, int(source.cfg.size.native.voices))
+    return {
+        **trunk_inputs(source),
+        "codes": sorted(each["sha256"] for n, each in exit_.items() if n.endswith(".safetensors")),
+        "questions": len(corpus.utterances),
+        "mixture": _plain(source.cfg.mixture),
+        "pull": None if source.cfg.pull is None else _plain(source.cfg.pull),
+    }
+
+
+def native_rows(source: Source, senses: Senses, split: str, **options: Any) -> NativeRows:
+    """Rows of a split, as the configuration mixes them."""
+    latents = seen_latents(source, source.flat, source.cfg.data)
+    seed, samples = (source.cfg.seed, _DRAWS) if split == "train" else (0, _VALIDATION_ROWS)
+    chosen = {"mixture": _plain(source.cfg.mixture), **options}
+    return NativeRows(source.flat, latents, senses, split, seed, samples, **chosen)
+
+
+def native_model(source: Source, senses: Senses) -> NativeModel:
+    """A fresh model whose codes begin near to what they stand for."""
+    size = _plain(source.cfg.size.native)
+    chosen = {name: size[name] for name in ("width", "hidden", "layers", "heads", "length")}
+    codes, words = senses.codes, senses.vocabulary
+    tokens = round(source.flat.frames.shape[1] / 8) ** 2
+    model = NativeModel(
+        NativeModel.plain(words), codes.config.trunk, places=tokens * words.image[0], **chosen
+    )
+    digits = codes.digit_values(torch.arange(codes.codes)[:, None])
+    model.start_rows(Modality.IMAGE, digits, seed=1)
+    model.start_rows(Modality.AUDIO, senses.units.centres.data, seed=2)
+    return model
+
+
+def native_work(source: Source) -> Work:
+    """One next token after another, whatever it is."""
+    senses = senses_of(source)
+    pull = None if source.cfg.pull is None else _plain(source.cfg.pull)
+
+    def save(folder: Path) -> None:
+        senses.codes.save_pretrained(folder / CODES_FOLDER)
+        senses.units.save_pretrained(folder / UNITS_FOLDER)
+        senses.tokenizer.save_pretrained(folder / TEXT_FOLDER)
+
+    return Work(
+        lambda: NativeObjective(native_model(source, senses), save, pull),
+        native_rows(source, senses, "train"),
+        native_rows(source, senses, "validation") if source.holds_out else None,
+        lambda rows: collate(rows, senses.vocabulary),
+    )
+
+
+def _units(corpus: SpeechCorpus, count: int) -> SpeechUnits:
+    """The units of a corpus, found now where they are not there yet."""
+    folder = corpus.folder / f"units-{count}"
+    if not folder.is_dir():
+        features = [
+            unit_features(read_audio(corpus.folder / each.file, _RATE_HZ))
+            for each in corpus.of("train")
+        ]
+        units = SpeechUnits(count)
+        units.learn(torch.cat(features))
+        with atomic_directory(folder) as temporary:
+            units.save_pretrained(temporary)
+    found: SpeechUnits = SpeechUnits.from_pretrained(folder, torch_dtype=torch.float32)
+    return found.eval()
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return dict(values)
