@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 from multimodal.clip import SharedClip
+from multimodal.native import NativeReader
 from multimodal.tokenizer import VideoTokenizer
 from multimodal.trunk import open_trunk
 from multimodal.vlm.shared import SharedVlm
 from worldmodel.checkpoint import resolve, verify
 
-__all__ = ["load_clip", "load_vlm", "trunk_folder"]
+__all__ = ["load_clip", "load_native", "load_vlm", "trunk_folder"]
 
 CLIP_KINDS = ("clip",)
 VLM_KINDS = ("vlm", "preference", "instruct", "projector")
@@ -60,6 +61,19 @@ def load_vlm(
     folder = resolve(name_or_dir)
     _require_kind(folder, VLM_KINDS)
     return SharedVlm.from_pretrained(folder, _trunk(trunk))
+
+
+def load_native(
+    name_or_dir: str | os.PathLike[str] = "native", trunk: str | os.PathLike[str] = _TRUNK
+) -> NativeReader:
+    """Open the native model; arguments as `load_clip`.
+
+    Raises:
+        CheckpointError: missing, torn, altered, no native model, or trained on another trunk.
+    """
+    folder = resolve(name_or_dir)
+    _require_kind(folder, ("native",))
+    return NativeReader.from_pretrained(folder, _trunk(trunk))
 
 
 def _trunk(name_or_dir: str | os.PathLike[str]) -> VideoTokenizer:

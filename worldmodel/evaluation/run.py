@@ -22,6 +22,8 @@ MODELS: Mapping[str, str] = {
     "codec": "worldmodel.evaluation.codec",
     "clip": "worldmodel.evaluation.clip",
     "vlm": "worldmodel.evaluation.vlm",
+    "native": "worldmodel.evaluation.native",
+    "curation": "worldmodel.evaluation.curation",
 }
 _Evaluate = Callable[[DictConfig, RunDirectory], dict[str, float]]
 
