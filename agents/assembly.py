@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import gymnasium as gym
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from agents.acting.planning_agent import AgentSettings, PlanningAgent, Understand, understood
 from agents.planning.learned import LearnedModel
@@ -25,6 +25,7 @@ from worldmodel.pipeline import WorldModelPipeline
 __all__ = ["Parts", "make_planner", "make_world", "opened"]
 
 IMAGINE = ("learned", "mujoco", "none")
+_QUICK: Final = {"candidates": 4, "horizon": 6, "iterations": 1, "every": 6}
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Parts:
         if imagine == "none":
             planner = FirstProposal(int(cfg.commit), seed)
             return PlanningAgent(eyes, None, planner, settings, understand)
-        return PlanningAgent(
-            eyes, self._model(imagine, world), make_planner(cfg, seed), settings, understand
-        )
+        planner, model = make_planner(cfg, seed), self._model(imagine, world)
+        quick = make_planner(OmegaConf.merge(cfg, {"planner": _QUICK}), seed)
+        return PlanningAgent(eyes, model, planner, settings, understand, quick)
 
     def _model(self, imagine: str, world: gym.Env[Any, Any]) -> LearnedModel | SimulatedModel:
         if imagine == "learned" and self.pipeline is not None:
@@ -101,7 +102,7 @@ def make_world(cfg: DictConfig, pipeline: WorldModelPipeline | None = None) -> g
     return gym.make(str(cfg.world.id), disable_env_checker=True, **options)
 
 
-def make_planner(cfg: DictConfig, seed: int = 0) -> CrossEntropy | PathIntegral:
+def make_planner(cfg: DictConfig | ListConfig, seed: int = 0) -> CrossEntropy | PathIntegral:
     """The planner that `cfg.planner` describes.
 
     Raises:

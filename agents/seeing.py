@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agents.planning.bodies import Bodies, read_bodies
-from agents.zones import SeenZone, see_zones
+from agents.zones import SeenZone, painted_px, see_zones
 from envs.gap.probe import StateProbe
 from multimodal.errors import FrameError
 from multimodal.language.vocabulary import COLOURS, SHAPES
@@ -19,6 +19,9 @@ from multimodal.language.vocabulary import COLOURS, SHAPES
 __all__ = ["Eyes", "SeenObject", "Sighting", "fitted"]
 
 _PRESENT: Final = 0.5
+# The probe was taught on bare tables and takes black print for objects now and then: a thing has to
+# show some of its colour, of the 40 pixels or more that it covers.
+_LEAST_PX: Final = 6
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Eyes:
                 dict(zip(SHAPES, map(float, bodies.shape[colour]), strict=True)),
             )
             for colour in np.flatnonzero(bodies.presence > _PRESENT)
+            if painted_px(seen, COLOURS[colour], bodies.position_m[colour]) >= _LEAST_PX
         )
         return Sighting(bodies, objects, zones or see_zones(seen))
 

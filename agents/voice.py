@@ -15,6 +15,7 @@ from multimodal.speech import (
     StopWord,
     file_chunks,
     is_stop,
+    load_recogniser,
     microphone_chunks,
 )
 
@@ -23,19 +24,24 @@ __all__ = ["listener", "spoken_instruction", "spoken_instructions", "spoken_repl
 Heard = dict[str, float]
 
 
-def listener() -> Listener:
-    """A listener with the shipped recogniser and stop-word spotter.
+def listener(name: str = "ears") -> Listener:
+    """A listener with its stop-word spotter.
+
+    Args:
+        name: "ears" for the shipped recogniser, or what `load_recogniser` knows: "sphinx", or the
+            name or folder of a Whisper, Moonshine or CTC model.
 
     Raises:
-        CheckpointError: they are missing or altered.
+        CheckpointError: the recogniser is missing or altered.
     """
     from worldmodel.ears import load_ears
 
     ears = load_ears()
-    return Listener(ears.recogniser, ears.spotter)
+    recogniser = ears.recogniser if name == "ears" else load_recogniser(name)
+    return Listener(recogniser, ears.spotter)
 
 
-def spoken_instruction(path: Path | str, ears: Listener | None = None) -> tuple[str, Heard]:
+def spoken_instruction(path: Path | str, ears: Listener) -> tuple[str, Heard]:
     """What is said in a sound file, and how long understanding took.
 
     Utterances with pauses between them become one instruction, a sentence each; a stop word makes
@@ -43,12 +49,11 @@ def spoken_instruction(path: Path | str, ears: Listener | None = None) -> tuple[
 
     Args:
         path: a WAV, FLAC or OGG file.
-        ears: a listener; the shipped one when not given.
+        ears: a listener; it is reset afterwards.
 
     Raises:
         AudioError: no such file, no sound, or too long.
     """
-    ears = ears or listener()
     finals: list[Final] = []
     stopped = False
     for chunk in file_chunks(path):
@@ -67,11 +72,14 @@ def spoken_instruction(path: Path | str, ears: Listener | None = None) -> tuple[
     return ("stop" if stopped else ". ".join(final.text for final in said)), heard
 
 
-def spoken_instructions() -> Iterator[tuple[str, Heard, threading.Event]]:
+def spoken_instructions(ears: Listener) -> Iterator[tuple[str, Heard, threading.Event]]:
     """What is said to the microphone, one instruction after the other.
 
     Listening goes on in a thread while an instruction is carried out: "stop" or "halt" sets the
     event that came with it, without waiting for anything else.
+
+    Args:
+        ears: a listener; it belongs to the thread from now on.
 
     Raises:
         AudioError: there is no microphone.
@@ -79,7 +87,6 @@ def spoken_instructions() -> Iterator[tuple[str, Heard, threading.Event]]:
     """
     said: queue.Queue[Final | Exception] = queue.Queue()
     stop = threading.Event()
-    ears = listener()
 
     def listen() -> None:
         try:

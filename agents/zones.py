@@ -1,4 +1,4 @@
-"""Targets on the table, found by their pale colours and their known size.
+"""Targets on the table, found by their pale colours and their known size; and paint near a place.
 
 The state probe reads what moves. Targets lie still and are discs of one flat tint, so matching a
 disc is enough, also where objects cover part of it.
@@ -19,7 +19,7 @@ from torch import Tensor
 from envs.push_scene import COLOUR_RGB, TABLE_RGB, ZONE_RADIUS_M
 from multimodal.language.vocabulary import COLOURS, HALF_VIEW_M
 
-__all__ = ["SeenZone", "see_zones"]
+__all__ = ["SeenZone", "painted_px", "see_zones"]
 
 # How much of a surface's colour the scene's lights return.
 _LIGHT: Final = 0.98
@@ -27,6 +27,9 @@ _TOLERANCE: Final = 20
 # Of a disc so much must show: an object can cover half of it, edges of objects make up a tenth.
 _SHARE: Final = 0.22
 _FINE: Final = 4
+_OBJECT_REACH_M: Final = 0.04
+# A target has 0.45 of a full colour.
+_FULL: Final = 0.62
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,28 @@ def see_zones(frame: NDArray[np.uint8]) -> tuple[SeenZone, ...]:
         y = -(row + 0.5 + offsets[fine][1] - side / 2) * pixel_m
         found.append(SeenZone(colour, (x, y), share))
     return tuple(sorted(found, key=lambda zone: -zone.share))
+
+
+def painted_px(frame: NDArray[np.uint8], colour: str, position_m: NDArray[np.float64]) -> int:
+    """How many pixels around a place have the full colour of an object, whatever their shade.
+
+    Args:
+        frame: uint8 (H, W, 3).
+        colour: one of COLOURS.
+        position_m: (x, y) on the table.
+    """
+    side = frame.shape[0]
+    pixel_m = 2 * HALF_VIEW_M / side
+    column, row = position_m[0] / pixel_m + side / 2, side / 2 - position_m[1] / pixel_m
+    reach = _OBJECT_REACH_M / pixel_m
+    top, left = max(0, int(row - reach)), max(0, int(column - reach))
+    patch = frame[top : int(row + reach) + 1, left : int(column + reach) + 1].reshape(-1, 3)
+    paint = np.array(COLOUR_RGB[colour]) - np.mean(COLOUR_RGB[colour])
+    hue = patch - patch.mean(-1, keepdims=True)
+    along = hue @ paint / np.linalg.norm(paint)
+    length = np.linalg.norm(hue, axis=-1)
+    full = 255 * float(np.linalg.norm(paint))
+    return int(((along > 0.95 * length) & (length > _FULL * full)).sum())
 
 
 @cache

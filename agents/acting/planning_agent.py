@@ -44,6 +44,7 @@ class AgentSettings:
         patience: plans in a row that may bring nothing.
         progress_m: metres to go that count as something.
         attempts: how often the search is widened before giving up.
+        first: actions taken of the very first plan, which is a quick one so that it moves at once.
     """
 
     commit: int = 6
@@ -51,6 +52,7 @@ class AgentSettings:
     patience: int = 5
     progress_m: float = 0.01
     attempts: int = 4
+    first: int = 3
 
     def __post_init__(self) -> None:
         if self.commit < 1 or self.patience < 1 or self.attempts < 1:
@@ -73,6 +75,7 @@ class PlanningAgent:
         planner: finds actions.
         settings: how it goes about it.
         understand: turns an instruction and a sighting into steps, a question or a refusal.
+        quick: finds the very first actions after an instruction; `planner` when not given.
     """
 
     def __init__(
@@ -82,12 +85,14 @@ class PlanningAgent:
         planner: Planner,
         settings: AgentSettings | None = None,
         understand: Understand = understood,
+        quick: Planner | None = None,
     ) -> None:
         self.eyes = eyes
         self.model = model
         self.planner: Planner = planner
         self.settings = settings or AgentSettings()
         self._understand = understand
+        self._quick = quick
         self.events: list[dict[str, Any]] = []
         self.timing_ms: dict[str, float] = {}
         self._forget()
@@ -96,8 +101,10 @@ class PlanningAgent:
         self._instruction: str | None = None
         self._steps: tuple[Step, ...] = ()
         self._number = 0
+        self._fresh = self._quick is not None
         self._plan: Plan | None = None
         self._done = 0
+        self._until = self.settings.commit
         self._last: NDArray[np.float32] | None = None
         self._sighting: Sighting | None = None
         self._begin_step()
@@ -175,9 +182,11 @@ class PlanningAgent:
             stuck = self._stuck(cost)
             if stuck is not None:
                 return stuck
+            planner = self._quick if self._fresh and self._quick is not None else self.planner
             with _Timed(self.timing_ms, "plan"):
-                self._plan = self.planner.plan(self.model, cost, self._plan, self._done)
-            self._done = 0
+                self._plan = planner.plan(self.model, cost, self._plan, self._done)
+            self._until = self.settings.first if self._fresh else self.settings.commit
+            self._fresh, self._done = False, 0
             self._note_plan(why, self._plan)
         assert self._plan is not None
         action = self._plan.actions[self._done]
@@ -200,9 +209,7 @@ class PlanningAgent:
             self._note("checked", off_m=round(off_m, 4))
             if off_m > self.settings.surprise_m:
                 return f"surprise of {1000 * off_m:.0f} mm"
-        return (
-            "plan carried out" if self._done >= min(self.settings.commit, len(plan.actions)) else ""
-        )
+        return "plan carried out" if self._done >= min(self._until, len(plan.actions)) else ""
 
     def _stuck(self, cost: GoalCost) -> Stop | None:
         """Widen the search where plans bring nothing; give up when that does not help."""

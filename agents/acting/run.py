@@ -21,7 +21,7 @@ from agents.backends.understanding import understanding
 from agents.language.parse import parse
 from agents.language.steps import Step
 from agents.protocol import Refuse
-from agents.voice import spoken_instruction, spoken_instructions, spoken_reply
+from agents.voice import listener, spoken_instruction, spoken_instructions, spoken_reply
 from multimodal.errors import ConfigError
 from worldmodel.runs import RunDirectory
 
@@ -53,7 +53,7 @@ def run(cfg: DictConfig) -> int:
         heard: dict[str, float] = {}
         instruction = None if cfg.instruction is None else str(cfg.instruction)
         if cfg.audio is not None:
-            instruction, heard = spoken_instruction(str(cfg.audio))
+            instruction, heard = spoken_instruction(str(cfg.audio), listener(str(cfg.hear)))
             session.console.print(f"heard: {instruction!r}", markup=False)
         outcome = session.do(instruction, heard)
     finally:
@@ -85,7 +85,7 @@ class _Session:
     def listen(self) -> int:
         """Carry out what is said, until Ctrl-C; the world goes on from where it is."""
         seed, start = self._start(None)
-        for instruction, heard, stop in spoken_instructions():
+        for instruction, heard, stop in spoken_instructions(listener(str(self.cfg.hear))):
             self.console.print(f"heard: {instruction!r}", markup=False)
             outcome = self._carry_out(instruction, seed, start, heard, stop)
             start = (outcome.frames[-1], {})

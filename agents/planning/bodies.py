@@ -59,7 +59,11 @@ def read_bodies(probe: StateProbe, frames_NHWC: Tensor | NDArray[np.uint8]) -> B
     Raises:
         FrameError: frames of another size than the probe was built for.
     """
-    out = probe(torch.as_tensor(frames_NHWC).to(probe.device))
+    out = probe(
+        torch.as_tensor(
+            np.array(frames_NHWC) if isinstance(frames_NHWC, np.ndarray) else frames_NHWC
+        ).to(probe.device)
+    )
     place = probe.peaks(out.heat).double().cpu().numpy()
     return Bodies(
         pusher_m=place[:, -1],
