@@ -22,7 +22,7 @@ def duplicate_groups(
     hashes: NDArray[np.uint64],
     vectors: NDArray[np.float32],
     most_bits: int = 40,
-    least_cosine: float = 0.97,
+    least_cosine: float = 0.6,
 ) -> list[list[int]]:
     """Items that show the same, each group in rising order.
 
@@ -30,7 +30,8 @@ def duplicate_groups(
         hashes: uint64 (N, F, 4): of a still (F = 1), or of some frames of each clip.
         vectors: unit vectors float (N, E): of a still, or the normed mean over a clip.
         most_bits: hashes of 256 bits that differ in no more count as alike, in every frame.
-        least_cosine: embeddings at least so similar count as alike.
+        least_cosine: embeddings at least so similar count as alike; low, as compression moves a
+            small CLIP's vectors far more than it moves the hash.
 
     Returns:
         The groups of two or more, by their first item.

@@ -81,7 +81,7 @@ def curate(
     clip: ImageTextModel,
     least_score: float,
     most_bits: int = 40,
-    least_cosine: float = 0.97,
+    least_cosine: float = 0.6,
 ) -> CurationReport:
     """Drop duplicates, of which the first stays, and texts that do not fit.
 
