@@ -75,6 +75,9 @@ class ClipModel(ModelMixin, ConfigMixin):
         text_layers: its layers.
         text_heads: its attention heads.
         embedding: E, channels of the shared space.
+        neighbours: convolutions of the vision tower over neighbouring tokens.
+        changes: whether the vision tower can also read what changed since an earlier frame; CLIP
+            itself looks at stills.
     """
 
     @register_to_config
@@ -94,9 +97,13 @@ class ClipModel(ModelMixin, ConfigMixin):
         text_layers: int = 2,
         text_heads: int = 4,
         embedding: int = 128,
+        neighbours: int = 0,
+        changes: bool = False,
     ) -> None:
         super().__init__()
-        self.tower = VisionTower(channels, tokens, width, hidden, layers, heads)
+        self.tower = VisionTower(
+            channels, tokens, width, hidden, layers, heads, neighbours, changes
+        )
         self.pool = AttentionPool(width, hidden, heads)
         text = CLIPTextConfig(
             vocab_size=vocabulary,

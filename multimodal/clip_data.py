@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from multimodal.clip import PAD, text_ids
 from multimodal.errors import DatasetError, TextError
-from multimodal.flat import FlatEpisodes
+from multimodal.landmarks import LandmarkPictures
 from multimodal.language import (
     COLOURS,
     PROMPTS,
@@ -24,43 +24,21 @@ from multimodal.language import (
     Scene,
     caption,
     scene_prompt,
-    shows_held_out,
 )
 from multimodal.language.phrasing import HELD_OUT
 from multimodal.language.question import article
-from multimodal.language.scene import SceneObject
 from multimodal.language.vocabulary import (
     HALF_VIEW_M,
     TRAINING_COMBINATIONS,
     named_combinations,
 )
-from multimodal.recolour import recoloured
-from multimodal.tokenizer import VideoTokenizer
+from multimodal.pictures import Pictures, allowed_rows
 
 __all__ = ["SLOTS", "CaptionedPictures", "allowed_rows", "combination", "prompt_ids", "token_at"]
 
 SLOTS = 4
 _CACHE = 50_000
 _LONG = 24
-
-
-def allowed_rows(flat: FlatEpisodes, split: str) -> NDArray[np.int64]:
-    """Numbers of the frames of a split that show no held-out combination.
-
-    Raises:
-        DatasetError: there is none.
-    """
-    episodes = flat.episodes(split)
-    rows = np.concatenate(
-        [np.arange(flat.starts[e], flat.starts[e + 1]) for e in episodes] or [np.zeros(0, int)]
-    )
-    rows = rows[~shows_held_out(flat.state)[rows]]
-    if not len(rows):
-        raise DatasetError(
-            f"{flat.path} has no frame of the split {split!r} without a held-out combination; "
-            "record more episodes."
-        )
-    return rows
 
 
 def combination(colour: str, shape: str) -> int:
@@ -100,48 +78,53 @@ def _bits(pairs: set[tuple[str, str]]) -> int:
 class CaptionedPictures(Dataset[dict[str, Any]]):
     """Frames with a true sentence and one that is wrong in a single word.
 
-    Item i is a function of (seed, i) and the dataset alone. It holds "latents" float16 (N, C),
+    Item i is a function of (seed, i) and the pictures alone. It holds "latents" float16 (N, C),
     "text" and "wrong" int64 (T,), "shown" and "named" int64 sets of combinations as bits (of the
     picture and of the text), "exact" bool: the text holds of every picture with just these
     objects; "places" int64 (4,) the token of each object, "things" int64 (4,) its combination among
     the 18 of training and "shapes" int64 (4,) its shape, -1 where there is none. An object in a
-    colour without a name has a shape and is none of the 18.
+    colour without a name has a shape and is none of the 18. With `dense`, it also holds another
+    picture as "dense_latents", "dense_changes" and "landmarks".
 
     Args:
-        flat: the dataset.
-        latents: its latents, float16 (F, N, C).
+        pictures: frames with their latents.
         tokenizer: of texts.
         split: "train" or "validation".
         seed: what the draws depend on besides i.
         samples: the length of this dataset.
         length: T.
         single: share of pictures with one object, where there are such.
-        trunk: encodes pictures that are recoloured; without it none are.
-        nameless: share of pictures with one object that show it in a colour without a name, to
-            learn shapes from.
+        turned: pictures whose hues were turned, to learn shapes from; None for none.
+        nameless: share of pictures with one object that are of those.
+        dense: pictures with labels for every token, served beside; None for none.
     """
 
     def __init__(
         self,
-        flat: FlatEpisodes,
-        latents: NDArray[np.float16],
+        pictures: Pictures,
         tokenizer: PreTrainedTokenizerBase,
         split: str,
         seed: int,
         samples: int,
         length: int = 48,
         single: float = 0.5,
-        trunk: VideoTokenizer | None = None,
+        turned: Pictures | None = None,
         nameless: float = 0.6,
+        dense: LandmarkPictures | None = None,
     ) -> None:
-        self.flat, self.latents, self.samples = flat, latents, samples
+        self.pictures, self.samples, self.dense = pictures, samples, dense
         self.seed, self.single, self.length = seed, single, length
-        self.trunk, self.nameless = trunk, nameless
-        rows = allowed_rows(flat, split)
-        count = (np.asarray(flat.state["object_shape"])[rows] >= 0).sum(-1)
-        self.rows, self.single_rows = rows[count > 0], rows[count == 1]
-        if not len(self.rows):
+        self.nameless = nameless
+        numbers = pictures.numbers(split)
+        count = (np.asarray(pictures.flat.state["object_shape"])[numbers] >= 0).sum(-1)
+        self.numbers, self.singles = numbers[count > 0], numbers[count == 1]
+        if not len(self.numbers):
             raise DatasetError(f"no frame of the split {split!r} shows an object; record some.")
+        self.turned, self.turned_singles = turned, np.zeros(0, np.int64)
+        if turned is not None:
+            drawn = turned.numbers(split)
+            alone = np.array([len(turned.scene(int(each)).objects) == 1 for each in drawn], bool)
+            self.turned_singles = drawn[alone]
         self._ids = lru_cache(_CACHE)(lambda text: text_ids(tokenizer, text, length))
 
     def __len__(self) -> int:
@@ -150,17 +133,25 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < self.samples:
             raise IndexError(f"picture {index} of {self.samples}")
-        rng = np.random.default_rng([self.seed, index, 3])
-        one = len(self.single_rows) and rng.random() < self.single
-        row = int(rng.choice(self.single_rows if one else self.rows))
-        scene = Scene.from_state(self.flat.state, row)
-        if one and self.trunk is not None and rng.random() < self.nameless:
-            return self._nameless(row, scene.objects[0], self.trunk, rng)
+        item = self._captioned(np.random.default_rng([self.seed, index, 3]))
+        if self.dense is not None:
+            found = self.dense[index]
+            item["dense_latents"], item["dense_changes"] = found["latents"], found["changes"]
+            item["landmarks"] = found["landmarks"]
+        return item
+
+    def _captioned(self, rng: np.random.Generator) -> dict[str, Any]:
+        one = len(self.singles) and rng.random() < self.single
+        if one and len(self.turned_singles) and rng.random() < self.nameless:
+            assert self.turned is not None
+            return self._nameless(self.turned, int(rng.choice(self.turned_singles)), rng)
+        number = int(rng.choice(self.singles if one else self.numbers))
+        scene = self.pictures.scene(number)
         text, exact = self._said(scene, rng)
         named = named_combinations(text)
         places, things = self._objects(scene)
         return {
-            "latents": torch.from_numpy(np.array(self.latents[row])),
+            "latents": np.array(self.pictures.latents[number]),
             "text": self._ids(text),
             "wrong": self._ids(_spoiled(text, scene, rng)),
             "shown": _bits(scene.combinations),
@@ -171,20 +162,17 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
             "shapes": np.array([_shape_of(thing) for thing in things]),
         }
 
-    def _nameless(
-        self, row: int, thing: SceneObject, trunk: VideoTokenizer, rng: np.random.Generator
-    ) -> dict[str, Any]:
-        """The picture with its object in a nameless colour, and its shape in words."""
-        frame = recoloured(np.array(self.flat.frames[row]), thing.x_m, thing.y_m, rng)
-        with torch.no_grad():
-            latents = trunk.encode(torch.from_numpy(frame)[None, None])[0, 0]
+    def _nameless(self, turned: Pictures, number: int, rng: np.random.Generator) -> dict[str, Any]:
+        """A picture with its object in a nameless colour, and its shape in words."""
+        (thing,) = turned.scene(number).objects
+        latents = np.array(turned.latents[number])
         template = PROMPTS[int(rng.integers(len(PROMPTS) - HELD_OUT))]
         other = str(rng.choice([shape for shape in SHAPES if shape != thing.shape]))
         places, shapes = np.zeros(SLOTS, np.int64), np.full(SLOTS, -1, np.int64)
-        places[0] = token_at(thing.x_m, thing.y_m, self.latents.shape[1])
+        places[0] = token_at(thing.x_m, thing.y_m, len(latents))
         shapes[0] = SHAPES.index(thing.shape)
         return {
-            "latents": latents.half().cpu(),
+            "latents": latents,
             "text": self._ids(template.format(things=article(thing.shape))),
             "wrong": self._ids(template.format(things=article(other))),
             "shown": 0,
@@ -218,7 +206,7 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
     def _objects(self, scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         places, things = np.zeros(SLOTS, np.int64), np.full(SLOTS, -1, np.int64)
         for slot, thing in enumerate(scene.objects[:SLOTS]):
-            places[slot] = token_at(thing.x_m, thing.y_m, self.latents.shape[1])
+            places[slot] = token_at(thing.x_m, thing.y_m, self.pictures.latents.shape[1])
             things[slot] = TRAINING_COMBINATIONS.index((thing.colour, thing.shape))
         return places, things
 

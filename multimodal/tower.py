@@ -1,8 +1,9 @@
-"""The vision tower: transformer layers over the trunk's tokens, where a frame becomes things."""
+"""The vision tower: layers over the trunk's tokens, where patches become things."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig
 from transformers.models.siglip.modeling_siglip import (
@@ -33,6 +34,25 @@ def _config(width: int, hidden: int, layers: int, heads: int) -> SiglipVisionCon
     return config
 
 
+class _Neighbours(nn.Module):
+    """A residual 3×3 convolution over the grid of tokens.
+
+    The trunk encodes every patch by itself and an object lies across several: attention would
+    first have to learn which positions are neighbours.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.gather = nn.Conv2d(width, width, 3, padding=1)
+        self.mix = nn.Conv2d(width, width, 1)
+
+    def forward(self, tokens_BND: Tensor) -> Tensor:
+        side = round(tokens_BND.shape[1] ** 0.5)
+        grid = self.norm(tokens_BND).transpose(1, 2).unflatten(2, (side, side))
+        return tokens_BND + self.mix(F.gelu(self.gather(grid))).flatten(2).transpose(1, 2)
+
+
 class VisionTower(nn.Module):
     """SigLIP's encoder (arXiv 2303.15343) with latent tokens in place of patches.
 
@@ -43,21 +63,42 @@ class VisionTower(nn.Module):
         hidden: channels inside its feed-forward layers.
         layers: number of layers.
         heads: attention heads.
+        neighbours: convolutions over neighbouring tokens before the transformer.
+        changes: whether it also reads what changed since an earlier frame.
     """
 
     def __init__(
-        self, channels: int, tokens: int, width: int, hidden: int, layers: int, heads: int
+        self,
+        channels: int,
+        tokens: int,
+        width: int,
+        hidden: int,
+        layers: int,
+        heads: int,
+        neighbours: int = 0,
+        changes: bool = False,
     ) -> None:
         super().__init__()
         self.embed = nn.Linear(channels, width)
         self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.changed = nn.Linear(channels, width, bias=False) if changes else None
+        self.neighbours = nn.Sequential(*(_Neighbours(width) for _ in range(neighbours)))
         self.encoder = SiglipEncoder(_config(width, hidden, layers, heads))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, latents_BNC: Tensor) -> Tensor:
-        """Latents (B, N, C) of any float type to features (B, N, D)."""
-        embedded = self.embed(latents_BNC.to(self.embed.weight.dtype)) + self.positions
-        return self.norm(self.encoder(inputs_embeds=embedded).last_hidden_state)
+    def forward(self, latents_BNC: Tensor, changes_BNC: Tensor | None = None) -> Tensor:
+        """Latents of any float type to features (B, N, D).
+
+        Args:
+            latents_BNC: of the frames.
+            changes_BNC: the latents less those of the frame to compare with; None and zeros where
+                there is none.
+        """
+        kind = self.embed.weight.dtype
+        embedded = self.embed(latents_BNC.to(kind)) + self.positions
+        if self.changed is not None and changes_BNC is not None:
+            embedded = embedded + self.changed(changes_BNC.to(kind))
+        return self.norm(self.encoder(inputs_embeds=self.neighbours(embedded)).last_hidden_state)
 
 
 class AttentionPool(nn.Module):

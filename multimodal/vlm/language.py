@@ -112,7 +112,7 @@ def hidden_states(language: PreTrainedModel, embedded: Tensor, batch: dict[str, 
 
 
 def next_logits(
-    language: PreTrainedModel, hidden: Tensor, labels: Tensor
+    language: PreTrainedModel, hidden: Tensor, labels: Tensor, barred: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits where a token with a label comes next.
 
@@ -120,14 +120,19 @@ def next_logits(
         language: the causal language model.
         hidden: its last hidden state (B, L, W).
         labels: int64 (B, L), IGNORED where nothing is to be said.
+        barred: int64 (B, L, X), ids that are no choice for a label, IGNORED for none.
 
     Returns:
         logits float32 (X, vocabulary), the right ids int64 (X,), and their rows int64 (X,).
     """
     following = labels[:, 1:]
     rows, places = torch.where(following != IGNORED)
-    logits = language.get_output_embeddings()(hidden[rows, places])
-    return logits.float(), following[rows, places], rows
+    logits = language.get_output_embeddings()(hidden[rows, places]).float()
+    if barred is not None:
+        without = barred[:, 1:][rows, places]
+        picked, slots = torch.where(without != IGNORED)
+        logits = logits.index_put((picked, without[picked, slots]), logits.new_tensor(-torch.inf))
+    return logits, following[rows, places], rows
 
 
 def _text_of(folder: Path) -> Path:

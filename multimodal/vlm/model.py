@@ -62,6 +62,8 @@ class VlmModel(ModelMixin, ConfigMixin):
         layers: its layers.
         heads: its attention heads.
         merge: side of the block of a frame's tokens that becomes one token of the language model.
+        neighbours: convolutions of the tower over neighbouring tokens.
+        changes: whether the tower also reads what changed since a row's first frame.
     """
 
     @register_to_config
@@ -78,10 +80,14 @@ class VlmModel(ModelMixin, ConfigMixin):
         layers: int = 4,
         heads: int = 6,
         merge: int = 2,
+        neighbours: int = 0,
+        changes: bool = False,
     ) -> None:
         super().__init__()
         self.language = language_from_config(language_config)
-        self.tower = VisionTower(channels, tokens, width, hidden, layers, heads)
+        self.tower = VisionTower(
+            channels, tokens, width, hidden, layers, heads, neighbours, changes
+        )
         self.projector = Projector(width, self.language.config.hidden_size, merge)
         self.marks = Marks(**mark_ids)
 
@@ -132,37 +138,56 @@ class VlmModel(ModelMixin, ConfigMixin):
         """Tokens of the language model that a frame takes."""
         return self.config.tokens // self.config.merge**2
 
-    def see(self, latents_FNC: Tensor) -> Tensor:
-        """Latents (F, N, C) of frames as tokens of the language model (F, n, W)."""
-        return self.projector(self.tower(latents_FNC))
-
-    def embed(self, ids_BL: Tensor, latents_FNC: Tensor) -> Tensor:
-        """Rows of ids with the frames' tokens in their places, (B, L, W).
+    def features(self, ids_BL: Tensor, latents_FNC: Tensor) -> Tensor:
+        """The tower's features (F, N, D) of the frames of all rows.
 
         Args:
             ids_BL: int64, with as many image tokens as the frames have together.
             latents_FNC: the frames of all rows, one after the other.
         """
+        frames = (ids_BL == self.marks.image).sum(1) // self.frame_tokens
+        first = (frames.cumsum(0) - frames).repeat_interleave(frames)
+        return self.tower(latents_FNC, latents_FNC - latents_FNC[first])
+
+    def embed(
+        self, ids_BL: Tensor, latents_FNC: Tensor, features_FND: Tensor | None = None
+    ) -> Tensor:
+        """Rows of ids with the frames' tokens in their places, (B, L, W).
+
+        Args:
+            ids_BL: int64, with as many image tokens as the frames have together.
+            latents_FNC: the frames of all rows, one after the other.
+            features_FND: the tower's features of them where they are known already.
+        """
         embedded = self.language.get_input_embeddings()(ids_BL)
         if not len(latents_FNC):
             return embedded
-        seen = self.see(latents_FNC).flatten(0, 1).to(embedded.dtype)
+        if features_FND is None:
+            features_FND = self.features(ids_BL, latents_FNC)
+        seen = self.projector(features_FND).flatten(0, 1).to(embedded.dtype)
         places = (ids_BL == self.marks.image)[..., None].expand_as(embedded)
         return embedded.masked_scatter(places, seen)
 
-    def hidden(self, batch: dict[str, Tensor]) -> Tensor:
+    def hidden(self, batch: dict[str, Tensor], features_FND: Tensor | None = None) -> Tensor:
         """The language model's last hidden state (B, L, W) of a batch from `collate_rows`."""
-        embedded = self.embed(batch["ids"], batch["latents"])
+        embedded = self.embed(batch["ids"], batch["latents"], features_FND)
         return hidden_states(self.language, embedded, batch)
 
-    def answer_logits(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def answer_logits(
+        self, batch: dict[str, Tensor], features_FND: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits where an answer's token comes next.
+
+        Args:
+            batch: from `collate_rows`.
+            features_FND: the tower's features of its frames where they are known already.
 
         Returns:
             logits float32 (X, vocabulary), the right ids int64 (X,), and the numbers of their
             rows int64 (X,).
         """
-        return next_logits(self.language, self.hidden(batch), batch["labels"])
+        hidden = self.hidden(batch, features_FND)
+        return next_logits(self.language, hidden, batch["labels"], batch["barred"])
 
 
 def answer_log_probability(model: VlmModel, batch: dict[str, Tensor]) -> Tensor:

@@ -1,7 +1,8 @@
-"""Pairs of a true and a false answer: descriptions with objects that are not there, and denials.
+"""Pairs of a true and a false answer: descriptions with objects that are not there, and others.
 
 The false descriptions are the model's own: drawn from it, and kept where they name what the scene
-has not. A model can only unlearn what it would have said.
+has not. A model can only unlearn what it would have said. Questions of other kinds go with them, so
+that what is learnt of descriptions costs no other answer.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from multimodal.clip_data import allowed_rows
 from multimodal.errors import DatasetError
-from multimodal.language import TRAINING_COMBINATIONS, Scene, ask
-from multimodal.language.question import NO, YES, article
+from multimodal.language import TRAINING_COMBINATIONS, Scene, ask, in_training
+from multimodal.language.question import article
+from multimodal.pictures import Pictures, allowed_rows
 from multimodal.text_tokenizer import decode_ids
 from multimodal.vlm.descriptions import describe, description, false_objects
 from multimodal.vlm.generate import generate
 from multimodal.vlm.model import VlmModel
-from multimodal.vlm.questioned import Pictures
 from multimodal.vlm.turns import assemble, collate_rows, turn_of
 
 __all__ = ["Preference", "PreferencePairs", "collate_pairs", "draw_preferences"]
 
 _BATCH = 32
 _TOKENS = 40
-_DENIALS = 0.3
+_QUESTIONS = 2
+_KINDS = ("existence", "existence", "count", "relation", "relation", "position", "nearest")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def draw_preferences(
                 if not text or not false_objects(text, scene):
                     text = _with_false_object(scene, rng)
                 pairs.append(Preference(row, question, description(scene), text))
-                pairs += _denial(row, scene, rng)
+                pairs += _answers(row, scene, rng)
     if not pairs:
         raise DatasetError(f"no frame in {pictures.flat.path} shows an object; record some.")
     return pairs
@@ -121,13 +122,18 @@ def _with_false_object(scene: Scene, rng: np.random.Generator) -> str:
     return ", ".join(article(thing) for thing in things)
 
 
-def _denial(row: int, scene: Scene, rng: np.random.Generator) -> list[Preference]:
-    """For some frames a question after an object, with the wrong answer rejected."""
-    question = ask("existence", [scene], rng) if rng.random() < _DENIALS else None
-    if question is None:
-        return []
-    wrong = YES if question.answer == NO else NO
-    return [Preference(row, question.text, question.answer, wrong)]
+def _answers(row: int, scene: Scene, rng: np.random.Generator) -> list[Preference]:
+    """Questions about a frame, each with its answer and another of its choices."""
+    pairs = []
+    for kind in rng.choice(_KINDS, _QUESTIONS):
+        question = ask(str(kind), [scene], rng)
+        others = [c for c in question.choices if c != question.answer] if question else []
+        # Of combinations that training never shows nothing is learnt, not even that one is wrong.
+        others = [each for each in others if in_training(each)]
+        if question is not None and others:
+            wrong = others[int(rng.integers(len(others)))]
+            pairs.append(Preference(row, question.text, question.answer, wrong))
+    return pairs
 
 
 class PreferencePairs(Dataset[dict[str, Any]]):

@@ -3,60 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from multimodal.clip_data import allowed_rows
-from multimodal.flat import FlatEpisodes
-from multimodal.language import Question, Scene, ask
+from multimodal.landmarks import landmarks
+from multimodal.language import COLOURS, Question, Scene, ask
+from multimodal.language.question import CLIP_FRAMES
+from multimodal.pictures import NAMELESS, Pictures
 from multimodal.vlm.descriptions import describe, description
 from multimodal.vlm.turns import Marks, Turn, assemble, turn_of
+from multimodal.vlm.unproven import Unproven
 
-__all__ = ["Pictures", "QuestionedPictures"]
+__all__ = ["QuestionedPictures"]
 
 _CACHE = 200_000
 _KINDS = ("count", "colour", "shape", "relation", "nearest", "position", "existence")
-_WEIGHTS = (0.18, 0.16, 0.2, 0.24, 0.04, 0.08, 0.1)
-_PRINTED = ("reading", "chart")
-_MOVED_TRIES = 6
-
-
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """A dataset and its latents.
-
-    Attributes:
-        flat: the dataset.
-        latents: float16 (F, N, C), aligned with its frames.
-    """
-
-    flat: FlatEpisodes
-    latents: NDArray[np.float16]
-
-    @property
-    def printed(self) -> bool:
-        """Whether the scenes have signs and charts."""
-        return "sign_text" in self.flat.state
-
-    def scene(self, row: int) -> Scene:
-        """What a frame shows."""
-        return Scene.from_state(self.flat.state, row)
+_WEIGHTS = (0.17, 0.14, 0.17, 0.26, 0.08, 0.1, 0.08)
+_UNCOLOURED = ("count", "shape", "existence")
+_PRINTED = ("reading", "reading", "reading", "chart", "chart", "chart")
+_MOVED_TRIES = 8
+_MOVED = 4
+_SUCCESS_TRIES = 6
 
 
 class QuestionedPictures(Dataset[dict[str, Any]]):
-    """Rows of frames and questions; item i is a function of (seed, i) and the datasets alone.
+    """Rows of frames and questions; item i is a function of (seed, i) and the sources alone.
 
-    A row holds a frame and some questions about it; where the episode goes on, a later frame as
-    well, and questions about what moved.
+    A row holds a frame and some questions about it; where the episode goes on, some rows hold a
+    later frame as well and questions about what moved, and some four frames in a row and whether
+    the push in them will succeed. Beside what `assemble` returns there are "latents" (F, N, C) and
+    "landmarks" (F, N, K) of the row's frames.
 
     Args:
-        sources: the datasets, each drawn from with its share.
+        sources: the pictures, each drawn from with its share.
         shares: of the sources.
         tokenizer: of texts.
         marks: special ids.
@@ -64,8 +48,9 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         split: "train" or "validation", of the episodes; paraphrases are those of training.
         seed: what the draws depend on besides i.
         samples: the length of this dataset.
-        questions: asked of the first frame.
+        questions: asked of a frame.
         pairs: share of rows with a second frame.
+        pushes: share of rows with four frames.
         descriptions: share of rows that ask for a description as well.
     """
 
@@ -79,16 +64,18 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         split: str,
         seed: int,
         samples: int,
-        questions: int = 6,
-        pairs: float = 0.25,
-        descriptions: float = 1.0,
+        questions: int = 10,
+        pairs: float = 0.45,
+        pushes: float = 0.08,
+        descriptions: float = 0.5,
     ) -> None:
         self.sources, self.marks, self.frame_tokens = list(sources), marks, frame_tokens
         self.bounds = np.cumsum(shares) / np.sum(shares)
         self.seed, self.samples, self.questions = seed, samples, questions
-        self.pairs, self.descriptions = pairs, descriptions
-        self.rows = [allowed_rows(source.flat, split) for source in self.sources]
-        self._ends = [_last_rows(source.flat) for source in self.sources]
+        self.pairs, self.pushes, self.descriptions = pairs, pushes, descriptions
+        self.numbers = [source.numbers(split) for source in self.sources]
+        self._ends = [source.ends() for source in self.sources]
+        self._unproven = Unproven(tokenizer)
         self._turn = lru_cache(_CACHE)(
             lambda text, answer, frames: turn_of(tokenizer, text, answer, frames, marks.eos)
         )
@@ -102,40 +89,75 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         rng = np.random.default_rng([self.seed, index, 5])
         which = int(np.searchsorted(self.bounds, rng.random(), side="right"))
         source = self.sources[which]
-        row = int(rng.choice(self.rows[which]))
-        scene = source.scene(row)
-        rows, turns = [row], self._still(scene, source.printed, rng)
-        if rng.random() < self.descriptions and scene.objects:
-            turns.append(self._turn(describe(rng), description(scene), 1))
-        last = int(self._ends[which][row])
-        if not source.printed and rng.random() < self.pairs and last > row:
-            # As far apart as training ever sees them, the whole episode, half of the time.
-            later = last if rng.random() < 0.5 else int(rng.integers(row, last)) + 1
-            moved = self._moved((scene, source.scene(later)), rng)
-            turns += moved
-            rows += [later] * bool(moved)
+        number = int(rng.choice(self.numbers[which]))
+        rows, turns = self._long(source, number, int(self._ends[which][number]), rng)
+        scene = source.scene(number)
+        # Rows with more frames get fewer questions, so that rows are of about one length.
+        turns += self._still(source, scene, self.questions // len(rows), rng)
+        nameable = scene.objects and source.turned_rows is None
+        if nameable and len(rows) == 1 and rng.random() < self.descriptions:
+            turns.append(self._answered(describe(rng), description(scene), 1, None, scene))
+        if not turns:
+            return self[(index + 1) % self.samples]
+        scenes = [source.scene(row) for row in rows]
+        marked = [landmarks(scenes[0]), *(landmarks(each, scenes[0]) for each in scenes[1:])]
         laid = assemble(turns, len(rows), self.frame_tokens, self.marks)
-        return laid | {"latents": source.latents[rows]}
+        return laid | {"latents": source.latents[rows], "landmarks": np.stack(marked)}
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Several rows at once."""
         return [self[index] for index in indices]
 
-    def _still(self, scene: Scene, printed: bool, rng: np.random.Generator) -> list[Turn]:
-        kinds = list(rng.choice(_KINDS, self.questions, p=_WEIGHTS))
-        if printed:
-            kinds = ["reading", "chart", "chart", *kinds[: self.questions // 2]]
-        return self._asked([ask(str(kind), (scene,), rng) for kind in kinds])
+    def _long(
+        self, source: Pictures, number: int, end: int, rng: np.random.Generator
+    ) -> tuple[list[int], list[Turn]]:
+        """The frames of a row, and its questions about more than the first of them."""
+        kind = rng.random()
+        if source.printed or end == number or kind >= self.pairs + self.pushes:
+            return [number], []
+        if kind < self.pushes:
+            rows = list(range(number, number + CLIP_FRAMES))
+            turns = self._pushed(source, rows, end, rng) if rows[-1] < end else []
+            return (rows, turns) if turns else ([number], [])
+        # As far apart as training ever sees them, the whole episode, half of the time.
+        later = end if rng.random() < 0.5 else int(rng.integers(number, end)) + 1
+        scenes = (source.scene(number), source.scene(later))
+        asked = [ask("moved", scenes, rng) for _ in range(_MOVED_TRIES)]
+        turns = self._asked(asked, scenes[1])[:_MOVED]
+        return ([number, later], turns) if turns else ([number], [])
 
-    def _moved(self, scenes: tuple[Scene, Scene], rng: np.random.Generator) -> list[Turn]:
-        return self._asked([ask("moved", scenes, rng) for _ in range(_MOVED_TRIES)])[:3]
+    def _pushed(
+        self, source: Pictures, rows: list[int], end: int, rng: np.random.Generator
+    ) -> list[Turn]:
+        seen = [source.scene(row) for row in rows]
+        future = [source.scene(row) for row in range(rows[-1] + 1, end + 1)]
+        asked = [ask("success", seen, rng, future=future) for _ in range(_SUCCESS_TRIES)]
+        return self._asked(asked, seen[-1])[:_MOVED]
 
-    def _asked(self, questions: Sequence[Question | None]) -> list[Turn]:
+    def _still(
+        self, source: Pictures, scene: Scene, count: int, rng: np.random.Generator
+    ) -> list[Turn]:
+        if source.turned_rows is not None:
+            kinds = list(rng.choice(_UNCOLOURED, count))
+            asked = [ask(kind, (scene,), rng) for kind in kinds]
+            return self._asked([q for q in asked if q is not None and not _coloured(q)], scene)
+        kinds = list(rng.choice(_KINDS, count, p=np.array(_WEIGHTS) / sum(_WEIGHTS)))
+        if source.printed:
+            kinds = [*_PRINTED, *kinds[: count // 3]]
+        return self._asked([ask(str(kind), (scene,), rng) for kind in kinds], scene)
+
+    def _asked(self, questions: Sequence[Question | None], scene: Scene) -> list[Turn]:
         asked = {q.text: q for q in questions if q is not None}
-        return [self._turn(q.text, q.answer, q.frames) for q in asked.values()]
+        return [self._answered(q.text, q.answer, q.frames, q, scene) for q in asked.values()]
+
+    def _answered(
+        self, text: str, answer: str, frames: int, question: Question | None, scene: Scene
+    ) -> Turn:
+        turn = self._turn(text, answer, frames)
+        return replace(turn, barred=self._unproven.of(turn.answer, question, scene))
 
 
-def _last_rows(flat: FlatEpisodes) -> NDArray[np.int64]:
-    """For each frame the number of the last frame of its episode, (F,)."""
-    lengths = np.diff(flat.starts)
-    return np.repeat(flat.starts[1:] - 1, lengths)
+def _coloured(question: Question) -> bool:
+    """Whether a question or its answer names a colour, which turned hues make untrue."""
+    words = f"{question.text} {question.answer}"
+    return any(colour in words for colour in (*COLOURS, NAMELESS))

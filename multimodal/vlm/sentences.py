@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from multimodal.language.corpus import sentences
 from multimodal.text_tokenizer import encode_text
 from multimodal.vlm.turns import Marks, Turn, assemble
+from multimodal.vlm.unproven import Unproven
 
 __all__ = ["SentenceRows"]
 
@@ -43,6 +44,7 @@ class SentenceRows(Dataset[dict[str, Any]]):
     ) -> None:
         self.tokenizer, self.marks, self.seed = tokenizer, marks, seed
         self.samples, self.count = samples, count
+        self._unproven = Unproven(tokenizer)
         self._latents = np.zeros((0, tokens, channels), np.float16)
 
     def __len__(self) -> int:
@@ -53,8 +55,12 @@ class SentenceRows(Dataset[dict[str, Any]]):
             raise IndexError(f"row {index} of {self.samples}")
         # Two to the 32nd rows of each seed before another seed's come.
         said = sentences(self.count, seed=(self.seed << 32) + index)
-        turns = [Turn((), (*encode_text(self.tokenizer, text), self.marks.eos), 0) for text in said]
+        turns = [self._turn(text) for text in said]
         return assemble(turns, 0, 1, self.marks) | {"latents": self._latents}
+
+    def _turn(self, text: str) -> Turn:
+        ids = (*encode_text(self.tokenizer, text), self.marks.eos)
+        return Turn((), ids, 0, self._unproven.of(ids))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Several rows at once."""

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from multimodal.errors import ConfigError, TextError
 from multimodal.text_tokenizer import encode_text
+from multimodal.vlm.unproven import MOST_BARRED
 
 __all__ = ["IGNORED", "Marks", "Turn", "assemble", "attention_mask", "collate_rows", "turn_of"]
 
@@ -65,11 +66,20 @@ class Marks:
 
 @dataclass(frozen=True)
 class Turn:
-    """Token ids of a question and of its answer, and how many frames it sees."""
+    """A question and its answer.
+
+    Attributes:
+        question: its token ids.
+        answer: its token ids.
+        frames: how many frames it sees.
+        barred: for each token of the answer, or the first ones, ids that take no part in the
+            choice.
+    """
 
     question: tuple[int, ...]
     answer: tuple[int, ...]
     frames: int
+    barred: tuple[tuple[int, ...], ...] = ()
 
 
 def turn_of(
@@ -101,7 +111,8 @@ def assemble(
     Returns:
         int64 (L,) arrays: "ids"; "labels", the ids of answers and IGNORED elsewhere; "positions",
         which begin anew after the frames in every turn; "turns", 0 before the first; "sees", how
-        many frames a token may see; "frames", which frame a token belongs to, counted from 1.
+        many frames a token may see; "frames", which frame a token belongs to, counted from 1. And
+        (L, MOST_BARRED) "barred", ids that are no choice for a label, IGNORED where there are none.
     """
     ids = [marks.bos, *([marks.image] * (frames * frame_tokens))]
     labels = [IGNORED] * len(ids)
@@ -109,6 +120,7 @@ def assemble(
     number = [0] * len(ids)
     frame = [0, *(1 + k // frame_tokens for k in range(frames * frame_tokens))]
     sees = list(frame)
+    barred = [_bars(())] * len(ids)
     for count, turn in enumerate(turns, 1):
         length = len(turn.question) + len(turn.answer)
         begin = 1 + turn.frames * frame_tokens
@@ -118,31 +130,43 @@ def assemble(
         number += [count] * length
         sees += [turn.frames] * length
         frame += [0] * length
+        each = [*turn.barred, *([()] * (len(turn.answer) - len(turn.barred)))]
+        barred += [_bars(ids_) for ids_ in ([()] * len(turn.question) + each)]
     row = {"ids": ids, "labels": labels, "positions": positions}
-    row |= {"turns": number, "sees": sees, "frames": frame}
+    row |= {"turns": number, "sees": sees, "frames": frame, "barred": barred}
     return {name: np.array(values, np.int64) for name, values in row.items()}
+
+
+def _bars(ids: tuple[int, ...]) -> list[int]:
+    return [*ids, *([IGNORED] * (MOST_BARRED - len(ids)))]
 
 
 def collate_rows(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """Rows of different lengths as a batch, and their frames one after the other.
 
     Args:
-        samples: each with what `assemble` returns and "latents" (F, N, C) of its own frames.
+        samples: each with what `assemble` returns and "latents" (F, N, C) of its own frames; all
+            or none with "landmarks" (F, N, K) of them.
 
     Returns:
-        The arrays of `assemble` as (B, L) tensors, and "latents" (ΣF, N, C).
+        The arrays of `assemble` as (B, L, ...) tensors, "latents" (ΣF, N, C), and "landmarks"
+        (ΣF, N, K) where there are such.
     """
     length = max(len(sample["ids"]) for sample in samples)
     length += -length % 8
-    fills = {"labels": IGNORED, "turns": _PADDING}
+    fills = {"labels": IGNORED, "turns": _PADDING, "barred": IGNORED}
     batch = {}
-    for name in ("ids", "labels", "positions", "turns", "sees", "frames"):
-        rows = np.full((len(samples), length), fills.get(name, 0), np.int64)
+    for name in ("ids", "labels", "positions", "turns", "sees", "frames", "barred"):
+        shape = (len(samples), length, *samples[0][name].shape[1:])
+        rows = np.full(shape, fills.get(name, 0), np.int64)
         for row, sample in zip(rows, samples, strict=True):
             row[: len(sample[name])] = sample[name]
         batch[name] = torch.from_numpy(rows)
-    latents = np.concatenate([sample["latents"] for sample in samples])
-    return batch | {"latents": torch.from_numpy(latents)}
+    for name in ("latents", "landmarks"):
+        if name in samples[0]:
+            joined = np.concatenate([sample[name] for sample in samples])
+            batch[name] = torch.from_numpy(joined)
+    return batch
 
 
 def attention_mask(turns: Tensor, sees: Tensor, frames: Tensor) -> Tensor:

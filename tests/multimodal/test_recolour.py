@@ -1,59 +1,74 @@
-"""Objects in colours without a name: the shape stays, the rest of the frame stays, no name fits."""
+"""Frames with turned hues: shapes stay, grey stays, and no held-out combination comes about."""
 
 import colorsys
 
 import numpy as np
 import pytest
 
-from multimodal.language.vocabulary import HALF_VIEW_M
-from multimodal.recolour import nameless_colour, recoloured
-
-TABLE = np.array([200, 200, 195], np.uint8)
-RED = np.array([220, 30, 30], np.uint8)
-
-
-def cross(row=20, column=40):
-    frame = np.tile(TABLE, (64, 64, 1))
-    frame[row - 5 : row + 6, column - 2 : column + 3] = RED
-    frame[row - 2 : row + 3, column - 5 : column + 6] = RED
-    return frame
+from envs.push import PushWorld
+from multimodal.language import HELD_OUT_COMBINATIONS, Scene
+from multimodal.language.scene import SceneObject
+from multimodal.language.vocabulary import COLOURS, SHAPES
+from multimodal.recolour import HUES, seen_colour, turned
 
 
-def place(row=20, column=40):
-    return (2 * (column + 0.5) / 64 - 1) * HALF_VIEW_M, (1 - 2 * (row + 0.5) / 64) * HALF_VIEW_M
+@pytest.fixture(scope="module")
+def seen():
+    """Thirty frames of the table and what they show."""
+    world = PushWorld(objects=(1, 4))
+    found = []
+    for seed in range(30):
+        frame, info = world.reset(seed=seed)
+        found.append((frame, Scene.from_state(info["state"])))
+    world.close()
+    return found
 
 
-def test_the_object_changes_and_nothing_else():
-    frame = cross()
-    made = recoloured(frame, *place(), np.random.default_rng(0))
-    changed = (made != frame).any(-1)
-    assert np.array_equal(changed, (frame == RED).all(-1))
-    assert len(np.unique(made[changed], axis=0)) == 1
+def degrees_apart(one, other):
+    return abs((one - other + 180) % 360 - 180)
 
 
-@pytest.mark.parametrize("corner", [(1, 1), (62, 62), (0, 63)])
-def test_an_object_at_the_edge_of_the_frame_is_recoloured_too(corner):
-    frame = np.tile(TABLE, (64, 64, 1))
-    frame[max(0, corner[0] - 3) : corner[0] + 4, max(0, corner[1] - 3) : corner[1] + 4] = RED
-    made = recoloured(frame, *place(*corner), np.random.default_rng(0))
-    assert not (made == RED).all(-1).any()
+def test_the_hues_are_those_of_the_worlds_colours(seen):
+    checked = set()
+    for frame, scene in seen:
+        for thing in scene.objects:
+            if thing.shape == "ball":
+                continue
+            hue, saturation, _ = colorsys.rgb_to_hsv(*(seen_colour(frame, thing) / 255))
+            if saturation > 0.5:
+                assert degrees_apart(360 * hue, HUES[thing.colour]) < 12
+                checked.add(thing.colour)
+    assert checked == set(COLOURS)
 
 
-def test_the_same_generator_gives_the_same_frame():
-    made = [recoloured(cross(), *place(), np.random.default_rng(3)) for _ in range(2)]
-    assert np.array_equal(*made)
-
-
-def test_no_colour_is_near_a_named_hue():
+def test_no_object_comes_near_a_colour_that_its_shape_is_held_out_in(seen):
     rng = np.random.default_rng(0)
-    for _ in range(300):
-        colour = nameless_colour(rng, TABLE.astype(float))
-        hue, saturation, _ = colorsys.rgb_to_hsv(*(colour / 255))
-        hue_degrees = 360 * hue
-        # The named ones: red 0, orange 30, yellow 55, green 130, blue 228, purple 283.
-        near = any(
-            abs((hue_degrees - named + 180) % 360 - 180) < 15
-            for named in (0, 30, 55, 130, 228, 283)
-        )
-        assert saturation <= 0.21 or not near
-        assert np.linalg.norm(colour - TABLE) > 70
+    for frame, scene in seen * 3:
+        made = turned(frame, scene, rng)
+        if made is None:
+            continue
+        for thing in scene.objects:
+            hue, saturation, _ = colorsys.rgb_to_hsv(*(seen_colour(made, thing) / 255))
+            for colour in COLOURS:
+                if (colour, thing.shape) in HELD_OUT_COMBINATIONS and saturation > 0.35:
+                    assert degrees_apart(360 * hue, HUES[colour]) > 18
+
+
+def test_most_scenes_can_be_turned_and_their_colours_do_change(seen):
+    rng = np.random.default_rng(1)
+    made = [(frame, turned(frame, scene, rng)) for frame, scene in seen]
+    changed = [new for frame, new in made if new is not None and (new != frame).mean() > 0.05]
+    assert len(changed) >= 20
+
+
+def test_grey_stays_grey():
+    frame = np.full((64, 64, 3), 120, np.uint8)
+    scene = Scene((SceneObject("red", SHAPES[0], 0.0, 0.0),), (), (0.1, 0.1))
+    made = turned(frame, scene, np.random.default_rng(0))
+    assert np.ptp(made.reshape(-1, 3).astype(int), axis=1).max() <= 1
+
+
+def test_the_same_generator_gives_the_same_frame(seen):
+    frame, scene = seen[0]
+    made = [turned(frame, scene, np.random.default_rng(3)) for _ in range(2)]
+    assert np.array_equal(*made)

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
+from multimodal.errors import DatasetError
+from multimodal.flat import FlatEpisodes
 from multimodal.language import Scene
 from multimodal.vlm.descriptions import describe, false_objects
 from multimodal.vlm.hub import open_vlm
@@ -98,12 +100,21 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
 def _examination(cfg: DictConfig) -> tuple[list[Case], Guesser]:
     scenes = open_flat(cfg.scenes)
     cases = ask_cases(scenes, {kind: kind for kind in KINDS}, cfg.cases)
-    asked = training_questions(scenes, KINDS, _TRAINING_FRAMES)
+    cases += _pushes(scenes, cfg.cases)
+    asked = training_questions(scenes, (*KINDS, "success"), _TRAINING_FRAMES)
     if cfg.reading is not None:
         printed = open_flat(cfg.reading)
         cases += ask_cases(printed, PRINTED, cfg.cases // 2)
         asked += training_questions(printed, PRINTED, _TRAINING_FRAMES // 2)
     return cases, Guesser(asked)
+
+
+def _pushes(scenes: FlatEpisodes, count: int) -> list[Case]:
+    """Questions whether pushes will succeed; none where no episode has a push to ask about."""
+    try:
+        return ask_cases(scenes, {"success": "success"}, count)
+    except DatasetError:
+        return []
 
 
 def _by_group(

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from multimodal.clip_data import allowed_rows
 from multimodal.errors import DatasetError
 from multimodal.flat import FlatEpisodes
 from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene, Split, ask
+from multimodal.language.question import CLIP_FRAMES
 from multimodal.language.vocabulary import named_combinations
+from multimodal.pictures import allowed_rows
 from multimodal.store import EpisodeStore
 
 __all__ = ["Case", "Guesser", "ask_cases", "open_flat", "training_questions"]
@@ -97,9 +98,13 @@ def training_questions(
     asked = []
     for row in rng.choice(rows, count):
         scenes = [Scene.from_state(flat.state, int(row))]
-        asked += [ask(kind, scenes, rng) for kind in kinds if kind != "moved"]
+        asked += [ask(kind, scenes, rng) for kind in kinds if kind not in ("moved", "success")]
         if "moved" in kinds and ends[row] > row:
             asked.append(ask("moved", [*scenes, Scene.from_state(flat.state, int(ends[row]))], rng))
+        if "success" in kinds and ends[row] >= row + CLIP_FRAMES:
+            clip = [Scene.from_state(flat.state, r) for r in range(int(row), int(ends[row]) + 1)]
+            seen, future = clip[:CLIP_FRAMES], clip[CLIP_FRAMES:]
+            asked.append(ask("success", seen, rng, future=future))
     return [question for question in asked if question is not None]
 
 
@@ -142,12 +147,24 @@ def _one(
     rng: np.random.Generator,
 ) -> Case | None:
     first, end = int(flat.starts[episode]), int(flat.starts[episode + 1])
-    rows = [first, end - 1] if kind == "moved" else [int(rng.integers(first, end))]
-    scenes = [Scene.from_state(flat.state, row) for row in rows]
     for _ in range(_TRIES):
-        question = ask(kind, scenes, rng, split=paraphrases)
+        rows, later = _rows(kind, first, end, rng)
+        scenes, future = ([Scene.from_state(flat.state, r) for r in part] for part in (rows, later))
+        question = ask(kind, scenes, rng, split=paraphrases, future=future) if rows else None
         if question is not None:
             named = named_combinations(f"{question.text} {question.answer}")
             unseen = bool((scenes[-1].combinations | named) & HELD_OUT_COMBINATIONS)
             return Case(group, question, np.array(flat.frames[rows]), episode, unseen)
     return None
+
+
+def _rows(kind: str, first: int, end: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """The frames of an episode that are asked about, and those after them that decide."""
+    if kind == "moved":
+        return [first, end - 1], []
+    if kind == "success":
+        if end - first <= CLIP_FRAMES:
+            return [], []
+        begin = int(rng.integers(first, end - CLIP_FRAMES))
+        return list(range(begin, begin + CLIP_FRAMES)), list(range(begin + CLIP_FRAMES, end))
+    return [int(rng.integers(first, end))], []

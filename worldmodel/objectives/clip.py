@@ -16,10 +16,12 @@ from multimodal.language import (
     SHAPES,
     TRAINING_COMBINATIONS,
 )
+from worldmodel.objectives.landmarks import LandmarkHead
 
 __all__ = ["ClipObjective", "contrast", "truth"]
 
 _PLACES_WEIGHT = 2.0
+_LANDMARKS_WEIGHT = 3.0
 _KINDS = [(COLOURS.index(colour), SHAPES.index(shape)) for colour, shape in TRAINING_COMBINATIONS]
 _NEVER = {COLOURS.index(colour): SHAPES.index(shape) for colour, shape in HELD_OUT_COMBINATIONS}
 
@@ -76,7 +78,8 @@ class ClipObjective(nn.Module):
     Each picture also meets its own text with one word wrong. And the features at each object's
     place meet the prompts of all 18 training combinations (arXiv 2112.09106 does so with regions),
     among them those that differ in the colour alone or in the shape alone, and prompts that name
-    only a colour or only a shape. So do whole pictures of a single object.
+    only a colour or only a shape. So do whole pictures of a single object. Where further pictures
+    with landmarks are given, the tower learns from those as well what each token shows.
 
     Args:
         model: the two towers.
@@ -95,6 +98,7 @@ class ClipObjective(nn.Module):
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
+        self.landmarks = LandmarkHead(model.config.width)
         self.register_buffer("prompts", prompts, persistent=False)
         self.register_buffer("kinds", torch.tensor(_KINDS), persistent=False)
         prompts_unproven, texts_unproven = _unproven()
@@ -112,6 +116,9 @@ class ClipObjective(nn.Module):
         places: Tensor,
         things: Tensor,
         shapes: Tensor,
+        dense_latents: Tensor | None = None,
+        dense_changes: Tensor | None = None,
+        landmarks: Tensor | None = None,
         **_: Tensor,
     ) -> dict[str, Tensor]:
         """Loss of a batch of captioned pictures, as `CaptionedPictures` serves them."""
@@ -120,7 +127,18 @@ class ClipObjective(nn.Module):
         prompts = self.prompts[template]
         texts = model.text_vectors(_together(text, wrong, prompts))
         right, spoiled, prompts = texts.split([count, count, len(prompts)])
-        features = model.features(latents)
+        dense = torch.zeros((), device=text.device)
+        if dense_latents is None or dense_changes is None or landmarks is None:
+            features = model.tower(latents)
+        else:
+            # Half precision, in which latents are stored, cannot be joined under autocast.
+            latents, changes = latents.float(), dense_changes.float()
+            seen = model.tower(
+                torch.cat([latents, dense_latents.float()]),
+                torch.cat([torch.zeros_like(latents), changes]),
+            )
+            features, shown_densely = seen.split([count, len(dense_latents)])
+            dense = self.landmarks(shown_densely, landmarks)
         images = model.image_vectors(features)
         true, unknown = truth(shown, named, exact)
         alone, first = (things >= 0).sum(-1) == 1, things.amax(-1)
@@ -146,9 +164,11 @@ class ClipObjective(nn.Module):
             place_loss = place_loss + self._naming(whole, first[single], shape)
         named_things = wanted >= 0
         loss = (to_text + to_image) / 2 + _PLACES_WEIGHT * place_loss
+        loss = loss + _LANDMARKS_WEIGHT * dense
         return {
             "loss": loss,
             "contrastive": (to_text + to_image).detach() / 2,
+            "landmarks": dense.detach(),
             "near_right": (logits.diagonal() > near[:, 0]).float().mean(),
             "place_right": _share_right(
                 place_logits[named_things, : len(_KINDS)], wanted[named_things]

@@ -17,12 +17,14 @@ from multimodal.vlm.language import hidden_states, next_logits
 from multimodal.vlm.model import VlmModel, answer_log_probability
 from multimodal.vlm.shared import TEXT_FOLDER
 from multimodal.vlm.turns import IGNORED
+from worldmodel.objectives.landmarks import LandmarkHead
 
 __all__ = ["AnswerObjective", "LanguageObjective", "PreferenceObjective", "train_only"]
 
 # How much the chosen answer's own likelihood counts beside the preference (arXiv 2404.19733): the
 # preference alone may lower both, as long as the rejected one falls faster.
 _CHOSEN_WEIGHT = 0.5
+_LANDMARKS_WEIGHT = 1.0
 
 
 def train_only(model: VlmModel, parts: Sequence[str]) -> VlmModel:
@@ -55,7 +57,7 @@ class LanguageObjective(nn.Module):
         """Loss of a batch of sentences from `collate_rows`."""
         embedded = self.language.get_input_embeddings()(batch["ids"])
         hidden = hidden_states(self.language, embedded, batch)
-        logits, ids, _ = next_logits(self.language, hidden, batch["labels"])
+        logits, ids, _ = next_logits(self.language, hidden, batch["labels"], batch["barred"])
         return {"loss": F.cross_entropy(logits, ids)}
 
     def export(self, directory: Path) -> None:
@@ -66,6 +68,8 @@ class LanguageObjective(nn.Module):
 
 class AnswerObjective(nn.Module):
     """Cross-entropy of the answers' tokens; questions are given, not learnt.
+
+    Where the tower learns and the batch says what each of its tokens shows, it learns that too.
 
     Args:
         model: the model, with what is to learn left free by `train_only`.
@@ -85,12 +89,24 @@ class AnswerObjective(nn.Module):
         self.tokenizer = tokenizer
         # Not registered: its layers are in the model already.
         self.__dict__["adapter"] = _with_lora(model, lora_rank) if lora_rank else None
+        learns = any(weight.requires_grad for weight in model.tower.parameters())
+        self.landmarks = LandmarkHead(model.config.width) if learns else None
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Loss of a batch from `collate_rows`; also the share of tokens that are guessed right."""
-        logits, ids, _ = self.model.answer_logits(batch)
+        features = self.model.features(batch["ids"], batch["latents"])
+        logits, ids, _ = self.model.answer_logits(batch, features)
+        answers = F.cross_entropy(logits, ids)
         right = (logits.argmax(-1) == ids).float().mean()
-        return {"loss": F.cross_entropy(logits, ids), "right": right.detach()}
+        if self.landmarks is None or "landmarks" not in batch:
+            return {"loss": answers, "right": right.detach()}
+        dense = self.landmarks(features, batch["landmarks"])
+        return {
+            "loss": answers + _LANDMARKS_WEIGHT * dense,
+            "answers": answers.detach(),
+            "landmarks": dense.detach(),
+            "right": right.detach(),
+        }
 
     def export(self, directory: Path) -> None:
         """Write the model and the tokeniser of texts into `directory`, LoRA merged into it."""
@@ -128,6 +144,7 @@ class PreferenceObjective(AnswerObjective):
         self, model: VlmModel, tokenizer: PreTrainedTokenizerBase, beta: float = 0.1
     ) -> None:
         super().__init__(model, tokenizer)
+        self.landmarks = None
         self.beta = beta
         reference = copy.deepcopy(model).requires_grad_(False).eval()
         # Not registered: it never changes, so that no checkpoint needs it.

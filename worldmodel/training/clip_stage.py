@@ -13,6 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from multimodal.clip import ClipModel
 from multimodal.clip_data import CaptionedPictures, prompt_ids
 from multimodal.flat import FlatEpisodes
+from multimodal.landmarks import LandmarkPictures
+from multimodal.pictures import Pictures, turned_pictures
+from multimodal.store import EpisodeStore
 from multimodal.text_tokenizer import load_text_tokenizer, train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
 from multimodal.trunk import open_trunk, trunk_fingerprint
@@ -27,12 +30,24 @@ from worldmodel.training.work import Work
 if TYPE_CHECKING:
     from worldmodel.training.stages import Source
 
-__all__ = ["clip_work", "seen_latents", "text_tokenizer", "trunk", "trunk_inputs"]
+__all__ = [
+    "clip_work",
+    "open_flat",
+    "printed_pictures",
+    "seen_latents",
+    "text_tokenizer",
+    "trunk",
+    "trunk_inputs",
+]
 
 # Pictures are drawn with their number as the seed; so many differ before they come again.
 _DRAWS = 2**22
 _VALIDATION_PICTURES = 512
 _TEXT_LENGTH = 48
+_TURNED = 6000
+_TURNED_VALIDATION = 200
+# How often landmarks are learnt from a dataset, from its frames with turned hues, and from print.
+_DENSE_SHARES = (1.0, 0.5, 0.7)
 
 
 def trunk(source: Source) -> VideoTokenizer:
@@ -50,6 +65,20 @@ def seen_latents(source: Source, flat: FlatEpisodes, data: Path | str) -> NDArra
     tokenizer = trunk(source).to(choose_compute().device)
     with first_process_first():
         return cached_latents(tokenizer, flat, Path(data) / "latents")
+
+
+def open_flat(path: Path | str) -> FlatEpisodes:
+    """A recorded dataset as flat arrays."""
+    return FlatEpisodes.open(EpisodeStore.open(Path(path).parent, Path(path).name))
+
+
+def printed_pictures(source: Source) -> list[Pictures]:
+    """The signs and charts that the configuration names, through the trunk; none without."""
+    path = source.cfg.reading
+    if path is None:
+        return []
+    flat = open_flat(path)
+    return [Pictures(flat, seen_latents(source, flat, path))]
 
 
 def text_tokenizer(source: Source) -> PreTrainedTokenizerBase:
@@ -79,15 +108,23 @@ def clip_work(source: Source) -> Work:
         "text_length": _TEXT_LENGTH,
     }
 
-    def pictures(split: str, seed: int, samples: int) -> CaptionedPictures:
+    own = Pictures(flat, latents)
+    printed = printed_pictures(source)
+
+    def pictures(split: str, seed: int, samples: int, most: int) -> CaptionedPictures:
+        turned = turned_pictures(flat, eyes, split, most, source.cfg.seed)
+        sources = [own, turned, *printed]
+        dense = LandmarkPictures(sources, _DENSE_SHARES[: len(sources)], split, seed, samples)
         return CaptionedPictures(
-            flat, latents, tokenizer, split, seed, samples, _TEXT_LENGTH, trunk=eyes
+            own, tokenizer, split, seed, samples, _TEXT_LENGTH, turned=turned, dense=dense
         )
 
     return Work(
         lambda: ClipObjective(
             ClipModel(**shape, **architecture), prompt_ids(tokenizer, _TEXT_LENGTH), tokenizer
         ),
-        pictures("train", source.cfg.seed, _DRAWS),
-        pictures("validation", 0, _VALIDATION_PICTURES) if source.holds_out else None,
+        pictures("train", source.cfg.seed, _DRAWS, _TURNED),
+        pictures("validation", 0, _VALIDATION_PICTURES, _TURNED_VALIDATION)
+        if source.holds_out
+        else None,
     )

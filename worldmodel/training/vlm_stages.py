@@ -16,13 +16,12 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from multimodal.clip import ClipModel
-from multimodal.flat import FlatEpisodes
-from multimodal.store import EpisodeStore
+from multimodal.pictures import Pictures, turned_pictures
 from multimodal.text_tokenizer import load_text_tokenizer
 from multimodal.vlm.language import open_language, small_language
 from multimodal.vlm.model import VlmModel
 from multimodal.vlm.preferences import PreferencePairs, collate_pairs, draw_preferences
-from multimodal.vlm.questioned import Pictures, QuestionedPictures
+from multimodal.vlm.questioned import QuestionedPictures
 from multimodal.vlm.sentences import SentenceRows
 from multimodal.vlm.shared import TEXT_FOLDER
 from multimodal.vlm.turns import Marks, collate_rows
@@ -33,7 +32,14 @@ from worldmodel.objectives.vlm import (
     PreferenceObjective,
     train_only,
 )
-from worldmodel.training.clip_stage import seen_latents, text_tokenizer, trunk_inputs
+from worldmodel.training.clip_stage import (
+    open_flat,
+    printed_pictures,
+    seen_latents,
+    text_tokenizer,
+    trunk,
+    trunk_inputs,
+)
 from worldmodel.training.work import Work
 
 if TYPE_CHECKING:
@@ -53,6 +59,9 @@ __all__ = [
 # Rows are drawn with their number as the seed; so many differ before they come again.
 _DRAWS = 2**24
 _VALIDATION_ROWS = 128
+# Frames with turned hues, and how many of those are asked about for one of the dataset's own.
+_TURNED = 6000
+_TURNED_SHARE = 0.25
 
 
 def language_data(source: Source) -> dict[str, Any]:
@@ -64,7 +73,7 @@ def vlm_data(source: Source) -> dict[str, Any]:
     """The episodes whose frames are asked about."""
     described = []
     for path in filter(None, (source.cfg.data, source.cfg.reading)):
-        flat = _flat(path)
+        flat = open_flat(path)
         described.append((Path(path).name, flat.key, len(flat.splits), len(flat.frames)))
     return {
         "id": "+".join(name for name, _, _, _ in described),
@@ -93,9 +102,9 @@ def vlm_inputs(*earlier: str) -> Callable[[Source], dict[str, Any]]:
 
 def pictures_of(source: Source) -> list[Pictures]:
     """The datasets through the trunk: scenes, and where there are such, signs and charts."""
-    paths = filter(None, (source.cfg.data, source.cfg.reading))
-    opened = [(path, _flat(path)) for path in paths]
-    return [Pictures(flat, seen_latents(source, flat, path)) for path, flat in opened]
+    flat = open_flat(source.cfg.data)
+    own = Pictures(flat, seen_latents(source, flat, source.cfg.data))
+    return [own, *printed_pictures(source)]
 
 
 def language_work(source: Source) -> Work:
@@ -124,6 +133,7 @@ def projector_work(source: Source) -> Work:
     tokenizer = load_text_tokenizer(source.model("language") / TEXT_FOLDER)
     marks = Marks.of(tokenizer)
     shared = ("trunk", "size_px", "channels", "tokens", "width", "hidden", "layers", "heads")
+    shared += ("neighbours", "changes")
 
     def build() -> AnswerObjective:
         language, _ = open_language(source.model("language"))
@@ -186,16 +196,21 @@ def _answers(
     tokenizer: PreTrainedTokenizerBase,
     frame_tokens: int,
 ) -> Work:
-    marks, pictures = Marks.of(tokenizer), pictures_of(source)
-    shares = [1.0, float(source.cfg.reading_share)][: len(pictures)]
+    marks, pictures, eyes = Marks.of(tokenizer), pictures_of(source), trunk(source)
+    shares = [_TURNED_SHARE, 1.0, float(source.cfg.reading_share)]
 
-    def questioned(split: str, seed: int, samples: int) -> QuestionedPictures:
+    def questioned(split: str, seed: int, samples: int, most: int) -> QuestionedPictures:
+        turned = turned_pictures(pictures[0].flat, eyes, split, most, source.cfg.seed)
+        sources = [turned, *pictures]
         return QuestionedPictures(
-            pictures, shares, tokenizer, marks, frame_tokens, split, seed, samples
+            sources, shares[: len(sources)], tokenizer, marks, frame_tokens, split, seed, samples
         )
 
-    validation = questioned("validation", 0, _VALIDATION_ROWS) if source.holds_out else None
-    return Work(build, questioned("train", source.cfg.seed, _DRAWS), validation, collate_rows)
+    validation = None
+    if source.holds_out:
+        validation = questioned("validation", 0, _VALIDATION_ROWS, _VALIDATION_ROWS)
+    train = questioned("train", source.cfg.seed, _DRAWS, _TURNED)
+    return Work(build, train, validation, collate_rows)
 
 
 def _language(
@@ -206,10 +221,6 @@ def _language(
         return open_language(name)
     tokenizer = text_tokenizer(source)
     return small_language(tokenizer, **size), tokenizer
-
-
-def _flat(path: str) -> FlatEpisodes:
-    return FlatEpisodes.open(EpisodeStore.open(Path(path).parent, Path(path).name))
 
 
 def _kind(language: PreTrainedModel) -> str:
