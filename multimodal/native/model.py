@@ -64,6 +64,8 @@ class NativeModel(ModelMixin, ConfigMixin):
             num_attention_heads=heads,
             num_key_value_heads=heads,
             max_position_embeddings=length,
+            bos_token_id=None,
+            eos_token_id=None,
         )
         config._attn_implementation = attention_kind()
         self.body = LlamaModel(config)

@@ -34,7 +34,7 @@ from worldmodel.training.work import Work
 if TYPE_CHECKING:
     from worldmodel.training.stages import Source
 
-__all__ = ["image_codes_work", "native_inputs", "native_work", "senses_of"]
+__all__ = ["image_codes_work", "native_inputs", "native_model", "native_work", "senses_of"]
 
 _DRAWS = 2**22
 _VALIDATION_ROWS = 64
@@ -104,9 +104,15 @@ def native_rows(source: Source, senses: Senses, split: str, **options: Any) -> N
     return NativeRows(source.flat, latents, senses, split, seed, samples, **chosen)
 
 
-def native_model(source: Source, senses: Senses) -> NativeModel:
-    """A fresh model whose codes begin near to what they stand for."""
-    size = _plain(source.cfg.size.native)
+def native_model(source: Source, senses: Senses, sizes: str = "native") -> NativeModel:
+    """A fresh model whose codes begin near to what they stand for.
+
+    Args:
+        source: of the verb `train`.
+        senses: what makes ids of everything.
+        sizes: the group of the configuration that holds its sizes.
+    """
+    size = _plain(source.cfg.size[sizes])
     chosen = {name: size[name] for name in ("width", "hidden", "layers", "heads", "length")}
     codes, words = senses.codes, senses.vocabulary
     tokens = round(source.flat.frames.shape[1] / 8) ** 2

@@ -15,6 +15,7 @@ from worldmodel.runs import RunDirectory
 from worldmodel.training.chain import StageRecord, export_pipeline, run_stage
 from worldmodel.training.processes import is_first, joined_processes, process_count, wait_for_all
 from worldmodel.training.record import environment_record, shown_command
+from worldmodel.training.layer_stages import LAYER_STAGES, layer_module
 from worldmodel.training.stages import (
     NATIVE_STAGES,
     STAGES,
@@ -90,7 +91,7 @@ def _check(cfg: DictConfig) -> None:
             f"resume={cfg.resume} names one checkpoint, but objective={cfg.objective} trains "
             f"several models: use resume=auto, or name the stage, objective={' or '.join(STAGES)}"
         )
-    if cfg.objective in chains and cfg.from_run is not None:
+    if cfg.objective in (WORLD, *CHAINS) and cfg.from_run is not None:
         raise ConfigError(
             f"from_run is for a single stage: objective={cfg.objective} trains all of them"
         )
@@ -101,6 +102,8 @@ def _check(cfg: DictConfig) -> None:
 def _train_world(source: Source, directory: RunDirectory) -> dict[str, StageRecord]:
     records = {}
     for stage in WORLD_STAGES:
+        if stage in LAYER_STAGES and layer_module(source) is None:
+            continue
         if stage == "probe" and probe_module(source) is None:
             _log.warning(
                 "no state probe for the world %r: its models are measured by pixels only",
