@@ -34,6 +34,8 @@ _KINDS = ("colour", "shape", "count", "existence")
 _RATE_HZ = 16_000
 _TRIES = 8
 _HEARD = 3
+_WRITTEN = 3
+_SPOKEN = 2
 _SPAN = 4
 
 
@@ -166,14 +168,14 @@ class NativeRows(Dataset[dict[str, NDArray[Any]]]):
     def _see(self, row: int, rng: np.random.Generator) -> list[Segment]:
         senses, scene = self.senses, Scene.from_state(self.flat.state, row)
         turns: list[list[Segment]] = []
-        for kind in rng.choice(_KINDS, 4, p=(0.3, 0.35, 0.1, 0.25)):
+        for kind in rng.choice(_KINDS, _WRITTEN, p=(0.3, 0.4, 0.1, 0.2)):
             asked = ask(str(kind), (scene,), rng)
             if asked is not None:
                 turns.append([senses.text(asked.text), senses.text(asked.answer, learn=True)])
-        heard = spoken_question(scene, rng, self.spoken)
-        if heard is not None:
-            question, utterance = heard
-            turns.append([senses.sound(utterance), senses.text(question.answer, learn=True)])
+        for heard in (spoken_question(scene, rng, self.spoken) for _ in range(_SPOKEN)):
+            if heard is not None:
+                question, utterance = heard
+                turns.append([senses.sound(utterance), senses.text(question.answer, learn=True)])
         told = senses.text(description(scene), learn=True)
         turns.append([senses.text(describe(rng)), told])
         order = rng.permutation(len(turns))

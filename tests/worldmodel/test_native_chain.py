@@ -18,6 +18,9 @@ from multimodal.trunk import open_trunk
 from tests.worldmodel.vlm_recordings import record_scenes, save_text, save_trunk
 from worldmodel.checkpoint import verify
 from worldmodel.cli import composed
+from worldmodel.comparisons.mixture import arms_of, chosen
+from worldmodel.evaluation.native import word_errors
+from worldmodel.evaluation.run import run as evaluate
 from worldmodel.training.run import run
 
 pytestmark = pytest.mark.skipif(
@@ -136,6 +139,57 @@ def test_similar_codes_begin_alike(native):
     rows = native.model.embed.weight[first : first + len(digits)].detach()
     near = (rows[0] - rows[1]).norm()
     assert near < (rows[0] - rows[-1]).norm(), "one level apart, and every digit apart"
+
+
+def test_it_is_measured_with_one_sense_and_with_both(place):
+    words = ["model=native", f"checkpoint={place / 'run' / 'native' / 'model'}", "cases=4"]
+    words += [f"trunk={place / 'trunk'}", f"questions={place / 'questions'}", "resamples=20"]
+    words += [f"scenes={place / 'scenes'}", f"out={place / 'evaluation'}", "reading=null"]
+    assert evaluate(composed("evaluate", words)) == 0
+    figures = json.loads((place / "evaluation" / "metrics.json").read_text())
+    both, alone = figures["native_spoken_both"], figures["native_spoken_audio_only"]
+    assert figures["native_spoken_both_over_audio_only"] == pytest.approx(both - alone)
+    for name in ("native_written", "native_described", "native_transcribed_word_errors"):
+        assert figures[name] >= 0
+    assert figures["native_codes_psnr"] > 0
+    assert (place / "evaluation" / "index.html").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("said", "right", "expected"),
+    [("a b", "a b", 0), ("", "a b", 2), ("a c b", "a b", 1), ("c", "a b", 2), ("b a", "a b", 2)],
+)
+def test_word_errors_are_the_fewest_changes(said, right, expected):
+    assert word_errors(said, right) == (expected, 2)
+
+
+def test_mixtures_are_compared_on_the_same_rows(place):
+    words = [f"{name}={place / name}" for name in ("text", "trunk", "questions")]
+    words += [f"data={place / 'scenes'}", f"from_run={place / 'run'}", f"out={place / 'mixture'}"]
+    sizes = ["size.mixture.width=16", "size.mixture.validation_rows=8"]
+    sizes += ["size.budget.mixture.steps=2", "size.budget.mixture.batch_size=4"]
+    assert run(composed("train", [*SMALL, *words, *sizes, "objective=mixture"])) == 0
+    figures = json.loads((place / "mixture" / "metrics.json").read_text())
+    assert figures["mixture_starved_action_loss"] > 0
+    rows = json.loads((place / "mixture" / "table.json").read_text())["rows"]
+    assert set(rows) == {"tokens", "balanced", "more_see", "more_draw"}
+    assert sum(row["chosen"] for row in rows.values()) == 1
+    assert (place / "mixture" / "curves.png").stat().st_size > 0
+
+
+def test_the_chosen_mixture_regresses_nothing():
+    losses = {
+        "tokens": {"text": 1.0, "image": 1.0, "action": 3.0},
+        "better": {"text": 0.9, "image": 1.005, "action": 1.5},
+        "worse": {"text": 0.1, "image": 1.2, "action": 0.5},
+    }
+    assert chosen(losses) == "better"
+    del losses["better"]
+    assert chosen(losses) == "tokens"
+    assert arms_of({"see": 1.0, "draw": 1.0}, {"text": 1.0})["more_see"][0] == {
+        "see": 2.0,
+        "draw": 1.0,
+    }
 
 
 def test_what_cannot_be_read_is_refused(native, place, frame):

@@ -7,5 +7,7 @@ __all__ = ["COMPARISONS"]
 # Each module has `compare(source, directory) -> dict[str, float]`, which trains the arms below the
 # run's folder, writes `table.json` and `table.md`, and returns the final figures.
 COMPARISONS: Mapping[str, str] = {
+    "joint": "worldmodel.comparisons.joint",
+    "mixture": "worldmodel.comparisons.mixture",
     "resolution": "worldmodel.comparisons.resolution",
 }

@@ -68,10 +68,14 @@ class TokenizerObjective(nn.Module):
         Returns:
             loss and psnr (dB), scalars.
         """
-        pixels = frames.float() / 255
         settled = 0 < self.encoder_steps <= int(self.steps_done)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not settled):
             latents = self.tokenizer.encode(frames)
+        return self.reconstruction(latents, frames)
+
+    def reconstruction(self, latents: Tensor, frames: Tensor) -> dict[str, Tensor]:
+        """Loss and psnr (dB) of frames uint8 (B, T, H, W, 3) from latents (B, T, N, C)."""
+        pixels = frames.float() / 255
         made = self.tokenizer.decode_disturbed(latents, frames.shape[2])
         weight = self._weight(pixels)
         error = made - pixels

@@ -20,7 +20,7 @@ from worldmodel.training.work import Work
 if TYPE_CHECKING:
     from worldmodel.training.stages import Source
 
-__all__ = ["codec_data", "codec_work"]
+__all__ = ["codec_corpus", "codec_data", "codec_work"]
 
 # Random crops are drawn with their number as the seed; so many differ before they come again.
 _DRAWS = 2**20
@@ -29,7 +29,7 @@ _VALIDATION_CROPS = 48
 _STARTING_CROPS = 384
 
 
-def _corpus(source: Source) -> SpeechCorpus:
+def codec_corpus(source: Source) -> SpeechCorpus:
     """The speech in `cfg.speech`, made now where it is not there yet."""
     with first_process_first():
         each = int(source.cfg.size.budget.codec.sentences)
@@ -40,7 +40,7 @@ def _corpus(source: Source) -> SpeechCorpus:
 
 def codec_data(source: Source) -> dict[str, Any]:
     """What the codec hears: number of sentences, minutes and voices for each engine."""
-    corpus = _corpus(source)
+    corpus = codec_corpus(source)
     digest = hashlib.sha256()
     for each in corpus.utterances:
         digest.update(f"{each.file}|{each.samples}|{each.text}\n".encode())
@@ -62,7 +62,7 @@ def codec_work(source: Source) -> Work:
     size = source.cfg.size
     architecture: Any = OmegaConf.to_container(size.codec, resolve=True)
     samples = int(size.budget.codec.hops) * HOP
-    corpus, seed = _corpus(source), source.cfg.seed
+    corpus, seed = codec_corpus(source), source.cfg.seed
     crops = SpeechCrops(corpus, "train", samples, seed, _DRAWS, varied=True)
 
     def build() -> CodecObjective:
