@@ -1,0 +1,213 @@
+"""`worldmodel policy evaluate`: what training in the model was worth in MuJoCo."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rich.console import Console
+
+from agents.policy.actors import Actor
+from agents.policy.belief import mean_rank_violation, optimism_bias, pearson
+from agents.policy.field_of_policies import CLONED, TRAINED, field_of
+from agents.policy.pictures import draw_ranking
+from agents.policy.policy import Policy
+from agents.policy.starts import Start
+from agents.policy.throughput import throughput_figures
+from agents.policy.training import world_checkpoint
+from agents.policy.trials import Outcomes, Trial, play_model, play_mujoco, unsolved_starts
+from envs.adapter import make_world
+from envs.mujoco_world import MujocoWorld
+from multimodal.errors import ConfigError
+from multimodal.splits import seeds_of
+from worldmodel.intervals import ratio_interval
+from worldmodel.pipeline import WorldModelPipeline
+from worldmodel.runs import RunDirectory
+from worldmodel.training.record import environment_record, shown_command
+
+__all__ = ["Judged", "evaluate"]
+
+# Far beyond every seed that a recording uses.
+_FIRST_SEED = 100_000_000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One policy from the same starts in MuJoCo and in the model.
+
+    Attributes:
+        name: of the policy.
+        truth: its trials in MuJoCo, all seeds one after the other.
+        model: the same trials in the model.
+    """
+
+    name: str
+    truth: Outcomes
+    model: Outcomes
+
+
+def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
+    """Judge a policy and a field of others around it, from the same starts in both worlds.
+
+    Args:
+        cfg: the composed configuration of `policy`.
+        run: where report, plot and figures are written.
+
+    Returns:
+        The figures of `metrics.json`.
+
+    Raises:
+        CheckpointError: a policy or model is missing, damaged, or reads another encoder's latents.
+        ActionError: the policy's actions are not the world's.
+        ConfigError: values out of range.
+    """
+    for key in ("episodes", "seeds", "steps"):
+        if cfg[key] < 1:
+            raise ConfigError(f"{key}={cfg[key]}; expected 1 or more.")
+    pipeline = WorldModelPipeline.from_pretrained(world_checkpoint(cfg))
+    policy = Policy.from_pretrained(cfg.policy, pipeline.tokenizer)
+    policy.require_actions(pipeline.action_low, pipeline.action_high)
+    source = Path(cfg.from_run) if cfg.from_run else None
+    field = field_of(policy, source, pipeline.tokenizer)
+    world = make_world(str(pipeline.config.world), pipeline.frame_shape[0])
+    console = Console()
+    judged = []
+    try:
+        rounds = _rounds(cfg, world)
+        for name, actor in field.items():
+            begun = time.perf_counter()
+            judged.append(_judge(name, actor, policy, pipeline, world, rounds, cfg.steps))
+            console.print(_line(judged[-1], time.perf_counter() - begun), highlight=False)
+    finally:
+        world.close()
+    figures, table = _figures(judged, cfg.resamples)
+    if cfg.bench_seconds > 0:
+        first = rounds[0][0]
+        start = Start(torch.from_numpy(first.frame)[None, None], torch.from_numpy(first.goal)[None])
+        figures |= throughput_figures(policy, pipeline, start, cfg.bench_seconds)
+    figures |= _of_training(source)
+    run.write_json(
+        "report.json",
+        {
+            "command": shown_command(),
+            "policies": table,
+            "trials": {item.name: _trials(item) for item in judged},
+            **environment_record(),
+        },
+    )
+    draw_ranking(table, run.path / "ranking.png")
+    return figures
+
+
+def _rounds(cfg: DictConfig, world: MujocoWorld) -> list[list[Trial]]:
+    """For each seed its own starts, solved ones left out."""
+    rounds, first = [], _FIRST_SEED
+    for _ in range(cfg.seeds):
+        seeds = seeds_of("test", cfg.episodes, first)
+        rounds.append(unsolved_starts(world, seeds))
+        first = max(seeds) + 1
+    return rounds
+
+
+def _judge(
+    name: str,
+    actor: Actor,
+    policy: Policy,
+    pipeline: WorldModelPipeline,
+    world: MujocoWorld,
+    rounds: list[list[Trial]],
+    steps: int,
+) -> Judged:
+    view = policy.view
+    truths, models = [], []
+    for seed, trials in enumerate(rounds):
+        truths.append(play_mujoco(actor, view, policy.latents, world, trials, steps, seed))
+        models.append(play_model(actor, view, pipeline, trials, steps, seed))
+    return Judged(name, Outcomes.joined(truths), Outcomes.joined(models))
+
+
+def _line(item: Judged, seconds: float) -> str:
+    return (
+        f"{item.name:<24} success {item.truth.success.mean():.2f} in MuJoCo, "
+        f"{item.model.success.mean():.2f} in the model; gain {item.truth.gain.mean():.1f} and "
+        f"{item.model.gain.mean():.1f}  ({seconds:.0f} s)"
+    )
+
+
+def _trials(item: Judged) -> dict[str, Any]:
+    return {
+        side: {name: array.tolist() for name, array in asdict(outcomes).items()}
+        for side, outcomes in (("mujoco", item.truth), ("model", item.model))
+    }
+
+
+def _figures(judged: list[Judged], resamples: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    by_name = {item.name: item for item in judged}
+    table = [_row(item, resamples) for item in judged]
+    trained = by_name[TRAINED]
+    figures: dict[str, float | None] = {}
+    for name, value in _with_interval(trained.truth.success, resamples).items():
+        figures[f"success_mujoco{name}"] = value
+    figures["success_model"] = float(trained.model.success.mean())
+    figures["transfer_ratio"] = _ratio(trained.truth.success, trained.model.success)
+    figures["exploitation_ratio"] = _ratio(trained.model.gain, trained.truth.gain)
+    figures["return_gap"] = float((trained.model.gain - trained.truth.gain).mean())
+    for baseline in ("random", "still", "scripted"):
+        figures[f"success_{baseline}"] = float(by_name[baseline].truth.success.mean())
+    if CLONED in by_name:
+        cloned = by_name[CLONED].truth.success
+        figures["success_cloning"] = float(cloned.mean())
+        gain = trained.truth.success.astype(float) - cloned
+        for name, value in _with_interval(gain, resamples).items():
+            figures[f"success_over_cloning{name}"] = value
+    sides = {
+        "rank": [(j.model.success.mean(), j.truth.success.mean()) for j in judged],
+        "return_rank": [(j.model.gain.mean(), j.truth.gain.mean()) for j in judged],
+    }
+    for prefix, pairs in sides.items():
+        model, truth = (np.array(side, float) for side in zip(*pairs, strict=True))
+        figures[f"{prefix}_pearson"] = pearson(model=model, truth=truth)
+        figures[f"{prefix}_mmrv"] = mean_rank_violation(model=model, truth=truth)
+    figures["policies"] = len(judged)
+    figures["optimism_bias"] = optimism_bias(
+        model=np.concatenate([j.model.success for j in judged]),
+        truth=np.concatenate([j.truth.success for j in judged]),
+    )
+    seeds = {"trials": len(trained.truth.success)}
+    return {k: v for k, v in (figures | seeds).items() if v is not None}, table
+
+
+def _row(item: Judged, resamples: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": item.name}
+    for side, outcomes in (("mujoco", item.truth), ("model", item.model)):
+        for end, value in _with_interval(outcomes.success, resamples).items():
+            row[f"success_{side}{end}"] = value
+        for end, value in _with_interval(outcomes.gain, resamples).items():
+            row[f"gain_{side}{end}"] = value
+    return row
+
+
+def _with_interval(values: NDArray[Any], resamples: int) -> dict[str, float]:
+    interval = ratio_interval(values, resamples=resamples)
+    if interval is None:
+        return {}
+    return {"": interval.value, "_low": interval.low, "_high": interval.high}
+
+
+def _ratio(top: NDArray[Any], bottom: NDArray[Any]) -> float | None:
+    """Ratio of means, None where the lower one is not positive."""
+    return float(top.mean() / bottom.mean()) if bottom.mean() > 0 else None
+
+
+def _of_training(source: Path | None) -> dict[str, float]:
+    """What the training run says about itself."""
+    if source is None or not source.is_dir():
+        return {}
+    metrics = RunDirectory(source).read_metrics()
+    return {name: metrics[name] for name in ("train_minutes",) if name in metrics}

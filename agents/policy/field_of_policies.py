@@ -1,0 +1,56 @@
+"""Policies of varied quality, so that their ranking says something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from agents.policy.actors import (
+    Actor,
+    LearnedActor,
+    NoisyActor,
+    RandomActor,
+    ScriptedActor,
+    StillActor,
+)
+from agents.policy.policy import Policy
+from multimodal.tokenizer import VideoTokenizer
+
+__all__ = ["TRAINED", "field_of"]
+
+TRAINED = "trained"
+CLONED = "cloned"
+
+
+def field_of(policy: Policy, run: Path | None, trunk: VideoTokenizer) -> Mapping[str, Actor]:
+    """The policy to judge and others around it, by name; all see through the same eyes.
+
+    Args:
+        policy: the policy to judge.
+        run: the run it comes from, whose clone and earlier policies join; or None.
+        trunk: whose latents they read.
+
+    Raises:
+        CheckpointError: a policy of the run is damaged.
+    """
+    random = RandomActor(policy.low, policy.high)
+    script = ScriptedActor()
+    trained = LearnedActor(policy)
+    field: dict[str, Actor] = {
+        TRAINED: trained,
+        "trained, sampled": LearnedActor(policy, sampled=True),
+        "random": random,
+        "still": StillActor(policy.low, policy.high),
+        "scripted": script,
+    }
+    for share in (0.3, 0.6, 0.85):
+        field[f"scripted, {share:.0%} random"] = NoisyActor(script, random, share)
+    for share in (0.3, 0.6, 0.85):
+        field[f"trained, {share:.0%} random"] = NoisyActor(trained, random, share)
+    if run is not None:
+        if (run / "clone").is_dir():
+            field[CLONED] = LearnedActor(Policy.from_pretrained(run / "clone", trunk))
+        for folder in sorted((run / "imagination").glob("kept-*")):
+            name = f"after {int(folder.name.rpartition('-')[2])} rounds"
+            field[name] = LearnedActor(Policy.from_pretrained(folder, trunk))
+    return field

@@ -1,0 +1,221 @@
+"""The policy: from what the world model sees to what to do, for any goal of the world."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agents.policy.heads import ActionHead, ReturnHead
+from agents.policy.view import PushView
+from multimodal.errors import ActionError, CheckpointError, FrameError
+from multimodal.tokenizer import VideoTokenizer
+from multimodal.trunk import latents_of, open_trunk, require_trunk
+from worldmodel.checkpoint import resolve, verify, write_manifest
+from worldmodel.readers import trunk_folder
+
+__all__ = ["KIND", "Policy"]
+
+KIND = "policy"
+
+
+class Policy(ModelMixin, ConfigMixin):
+    """Actor and critic over a world model's latents.
+
+    Args:
+        world: id of the world it acts in.
+        trunk: fingerprint of the encoder whose latents it reads.
+        size_px: side of the frames that encoder takes.
+        action_low: lower bounds of the action (A,).
+        action_high: upper bounds (A,).
+        channels: C of the latents.
+        rows: rows of the latent grid.
+        columns: columns of the latent grid.
+        eyes_width: channels of the eyes.
+        width: channels of actor and critic.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        world: str = "worldmodel/Push-v0",
+        trunk: str = "",
+        size_px: int = 64,
+        action_low: Sequence[float] = (-1.0, -1.0),
+        action_high: Sequence[float] = (1.0, 1.0),
+        channels: int = 32,
+        rows: int = 8,
+        columns: int = 8,
+        eyes_width: int = 64,
+        width: int = 192,
+    ) -> None:
+        super().__init__()
+        self.view = PushView(channels, rows, columns, eyes_width)
+        self.actor = self.view.body(width)
+        self.action = ActionHead(width, len(action_low))
+        self.critic = self.view.body(width)
+        self.value = ReturnHead(width)
+        self.register_buffer("low", torch.tensor(list(action_low)), persistent=False)
+        self.register_buffer("high", torch.tensor(list(action_high)), persistent=False)
+        # In a tuple, past torch's bookkeeping: the trunk is the world model's, and not saved here.
+        self._trunk: tuple[VideoTokenizer, ...] = ()
+
+    # Acting -----------------------------------------------------------------------------------
+
+    @property
+    def action_dim(self) -> int:
+        """A, numbers in an action."""
+        return len(self.config.action_low)
+
+    def log_probs(self, features: Tensor) -> Tensor:
+        """Log-probabilities (B, A, BINS) of actions, of features (B, F)."""
+        return self.action(self.actor(features))
+
+    def values(self, features: Tensor) -> Tensor:
+        """Logits (B, bins) of the return, of features (B, F)."""
+        return self.value(self.critic(features))
+
+    def scaled(self, actions: Tensor) -> Tensor:
+        """Actions (B, A) from [-1, 1] to the world's bounds."""
+        return self.low + (actions + 1) / 2 * (self.high - self.low)
+
+    def unscaled(self, actions: Tensor) -> Tensor:
+        """Actions (B, A) from the world's bounds to [-1, 1]."""
+        return (actions - self.low) / (self.high - self.low) * 2 - 1
+
+    @torch.no_grad()
+    def act(
+        self,
+        seen: Tensor | NDArray[Any],
+        goals: Tensor | NDArray[Any],
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """What to do.
+
+        Args:
+            seen: latents float (B, N, C), or frames uint8 (B, H, W, 3).
+            goals: goal vectors (B, G), or aims.
+            generator: draws actions from the policy; None takes the likeliest.
+
+        Returns:
+            actions float32 (B, A) inside the world's bounds.
+
+        Raises:
+            FrameError: neither latents of its trunk nor frames of its size.
+            StateError: a goal that names no object or no place.
+        """
+        latents = self.latents(seen)
+        aims = self.view.aims(torch.as_tensor(goals).to(latents.device))
+        features = self.view.features(self.view.perceive(latents), aims)
+        log_probs = self.log_probs(features)
+        if generator is None:
+            index = log_probs.argmax(-1)
+        else:
+            flat = log_probs.exp().flatten(0, 1)
+            index = torch.multinomial(flat, 1, generator=generator).view(log_probs.shape[:2])
+        return self.scaled(self.action.actions(index)).clamp(self.low, self.high)
+
+    def latents(self, seen: Tensor | NDArray[Any]) -> Tensor:
+        """Latents (B, N, C) of latents or of frames uint8 (B, H, W, 3).
+
+        Raises:
+            FrameError: neither.
+        """
+        tensor = torch.as_tensor(seen)
+        count = self.config.rows * self.config.columns
+        if tensor.ndim == 3 and tuple(tensor.shape[1:]) == (count, self.config.channels):
+            return tensor.to(self.low.device, torch.float32)
+        if tensor.ndim != 4:
+            raise FrameError(
+                f"Expected latents (B, {count}, {self.config.channels}) or frames (B, H, W, 3), "
+                f"got {tuple(tensor.shape)}; a single frame is frames[None]."
+            )
+        return latents_of(self.trunk, tensor, self.config.size_px).to(self.low.device)
+
+    @property
+    def trunk(self) -> VideoTokenizer:
+        """The encoder whose latents it reads.
+
+        Raises:
+            CheckpointError: none was given.
+        """
+        if not self._trunk:
+            raise CheckpointError(
+                "This policy reads latents and was given no tokeniser to make them of frames. "
+                "Call policy.attach(tokenizer), or load it with Policy.from_pretrained."
+            )
+        return self._trunk[0]
+
+    def attach(self, trunk: VideoTokenizer) -> None:
+        """Give it the encoder whose latents it reads.
+
+        Raises:
+            CheckpointError: it was trained on another.
+        """
+        require_trunk(trunk, self.config.trunk, "This policy")
+        self._trunk = (trunk,)
+
+    # Loading and saving -----------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_dir: str | os.PathLike[str] = "push-policy",
+        trunk: str | os.PathLike[str] | VideoTokenizer | None = "push",
+        **options: Any,
+    ) -> Self:
+        """Load a shipped policy by name, or any by its folder.
+
+        Args:
+            name_or_dir: a shipped name, or the folder that `worldmodel policy train` wrote.
+            trunk: whose latents it reads: a tokeniser, a shipped world model, or the folder of a
+                pipeline or of a tokeniser; None for one that is given latents only.
+            options: passed on to diffusers.
+
+        Raises:
+            CheckpointError: missing, torn, altered, no policy, or trained on another trunk.
+        """
+        folder = resolve(name_or_dir)
+        verify(folder, KIND)
+        options = {"low_cpu_mem_usage": False, "use_safetensors": True, **options}
+        policy = super().from_pretrained(str(folder), **options)
+        assert isinstance(policy, cls)
+        if trunk is not None:
+            opened = trunk if isinstance(trunk, VideoTokenizer) else open_trunk(trunk_folder(trunk))
+            policy.attach(opened)
+        return policy.eval().requires_grad_(False)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
+        """Write the policy as safetensors and JSON, with a SHA-256 manifest."""
+        super().save_pretrained(str(save_directory), safe_serialization=True, **options)
+        write_manifest(Path(save_directory), KIND)
+
+    def require_actions(self, low: NDArray[np.float32], high: NDArray[np.float32]) -> None:
+        """Refuse a world whose actions are not the ones the policy was trained for.
+
+        Raises:
+            ActionError: another number of actions, or other bounds.
+        """
+        mine = (np.array(self.config.action_low), np.array(self.config.action_high))
+        if len(low) != self.action_dim or not all(
+            np.allclose(a, b) for a, b in zip(mine, (low, high), strict=True)
+        ):
+            raise ActionError(
+                f"The policy acts with {self.action_dim} numbers between {mine[0].tolist()} and "
+                f"{mine[1].tolist()}; this world takes {len(low)} between {list(map(float, low))} "
+                f"and {list(map(float, high))}. Train one for this world: "
+                "`worldmodel policy train world=...`."
+            )
+
+
+def parameters_of(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
+    """All parameters of several modules."""
+    return [parameter for module in modules for parameter in module.parameters()]

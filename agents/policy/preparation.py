@@ -1,0 +1,153 @@
+"""What training in imagination needs from the recordings: eyes, what they see, and a clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rich.progress import track
+from torch import Tensor
+
+from agents.policy.cloning import CloningObjective, CloningSamples
+from agents.policy.hindsight import find_pushes
+from agents.policy.policy import Policy
+from agents.policy.sight_objective import SightFrames, SightObjective
+from multimodal.errors import ConfigError, DatasetError
+from multimodal.flat import FlatEpisodes
+from multimodal.store import EpisodeStore
+from multimodal.trunk import trunk_fingerprint
+from worldmodel.pipeline import WorldModelPipeline
+from worldmodel.runs import RunDirectory
+from worldmodel.training.settings import TrainSettings
+from worldmodel.training.train import train_objective
+
+__all__ = ["all_seen", "cloned", "new_policy", "opened_data", "with_eyes"]
+
+_BATCH = 256
+
+
+def opened_data(path: str, pipeline: WorldModelPipeline) -> FlatEpisodes:
+    """The recordings that the policy learns from.
+
+    Raises:
+        DatasetError: there are none, or they are of another world's size.
+    """
+    if not Path(path).is_dir():
+        raise DatasetError(
+            f"there is no dataset {path}; record one with `worldmodel record out={path}`."
+        )
+    flat = FlatEpisodes.open(EpisodeStore.open(Path(path).parent, Path(path).name))
+    if flat.frames.shape[1:] != pipeline.frame_shape:
+        raise DatasetError(
+            f"{path} has frames {flat.frames.shape[1:]}, the world model makes "
+            f"{pipeline.frame_shape}. Use the dataset that it was trained on."
+        )
+    if flat.actions.shape[1] != pipeline.action_dim:
+        raise DatasetError(
+            f"{path} has {flat.actions.shape[1]} numbers in an action, the world model takes "
+            f"{pipeline.action_dim}. Use the dataset that it was trained on."
+        )
+    return flat
+
+
+def new_policy(pipeline: WorldModelPipeline, cfg: DictConfig) -> Policy:
+    """An untrained policy for the world of a model.
+
+    Raises:
+        ConfigError: the model knows no rewards: it was trained without goals on a world with them.
+    """
+    world = str(pipeline.config.world)
+    if not world.startswith("worldmodel/Push"):
+        raise ConfigError(
+            f"The world model is of {world or 'no MuJoCo world'}, and policies are trained on "
+            "the Push table. Pass the checkpoint of a Push model, such as "
+            "world.options.checkpoint=push."
+        )
+    if not pipeline.goal_dim:
+        raise ConfigError(
+            "The world model has no reward head that knows goals (goal_dim is 0). Train it on a "
+            "dataset whose episodes have goals: `worldmodel train data=data/push-v0`."
+        )
+    dynamics = pipeline.dynamics.config
+    policy = Policy(
+        world=world,
+        trunk=trunk_fingerprint(pipeline.tokenizer),
+        size_px=pipeline.frame_shape[0],
+        action_low=[float(value) for value in pipeline.action_low],
+        action_high=[float(value) for value in pipeline.action_high],
+        channels=dynamics.channels,
+        rows=dynamics.rows,
+        columns=dynamics.columns,
+        eyes_width=cfg.eyes_width,
+        width=cfg.width,
+    )
+    policy.attach(pipeline.tokenizer)
+    return policy
+
+
+def _settings(cfg: DictConfig, part: Any) -> TrainSettings:
+    return TrainSettings(
+        steps=part.steps,
+        batch_size=part.batch_size,
+        learning_rate=part.learning_rate,
+        warmup_steps=min(100, part.steps // 10),
+        validate_every=max(1, part.steps // 3),
+        save_every=max(1, part.steps // 5),
+        seed=cfg.seed,
+        # Positions finer than a millimetre do not survive bfloat16.
+        precision="float32",
+    )
+
+
+def with_eyes(
+    policy: Policy,
+    flat: FlatEpisodes,
+    latents: NDArray[np.float16],
+    cfg: DictConfig,
+    run: RunDirectory,
+) -> dict[str, float]:
+    """Teach a policy's eyes, in place; gives the figures of the last validation."""
+    objective = SightObjective(policy.view.eyes)
+    samples = cfg.eyes.steps * cfg.eyes.batch_size
+    result = train_objective(
+        objective,
+        SightFrames(flat, latents, "train", cfg.seed, samples),
+        SightFrames(flat, latents, "validation", cfg.seed + 1, 1000),
+        _settings(cfg, cfg.eyes),
+        run.path / "eyes",
+        resume=cfg.resume,
+        wandb_mode="disabled",
+    )
+    return dict(result.losses)
+
+
+@torch.no_grad()
+def all_seen(policy: Policy, latents: NDArray[np.float16]) -> Tensor:
+    """What the policy sees on every recorded frame, (F, S)."""
+    parts = [
+        policy.view.perceive(torch.from_numpy(np.array(latents[start : start + _BATCH])).float())
+        for start in track(range(0, len(latents), _BATCH), "looking at frames", transient=True)
+    ]
+    return torch.cat(parts)
+
+
+def cloned(
+    policy: Policy, flat: FlatEpisodes, seen: Tensor, cfg: DictConfig, run: RunDirectory
+) -> dict[str, float]:
+    """Teach a policy what the recordings did, in place; gives the last validation's figures."""
+    samples = cfg.cloning.steps * cfg.cloning.batch_size
+    discount = cfg.imagination.discount
+    result = train_objective(
+        CloningObjective(policy),
+        CloningSamples(seen, find_pushes(flat, "train"), cfg.seed, samples, discount),
+        CloningSamples(seen, find_pushes(flat, "validation"), cfg.seed + 1, 4000, discount),
+        _settings(cfg, cfg.cloning),
+        run.path / "cloning",
+        resume=cfg.resume,
+        wandb_mode="disabled",
+    )
+    return dict(result.losses)

@@ -1,0 +1,42 @@
+"""`worldmodel policy train` and `worldmodel policy evaluate`."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from multimodal.errors import ConfigError
+from worldmodel.runs import RunDirectory
+
+__all__ = ["run"]
+
+
+def run(cfg: DictConfig) -> int:
+    """Train a policy in a world model, or measure what such training was worth.
+
+    Args:
+        cfg: the composed configuration of the verb `policy`.
+
+    Returns:
+        The exit code 0.
+
+    Raises:
+        ConfigError: an unknown mode, or values out of range.
+        CheckpointError: a policy or world model is missing, damaged, or they do not fit together.
+        DatasetError: no recordings to learn from.
+    """
+    if cfg.mode not in ("train", "evaluate"):
+        raise ConfigError(f"policy knows the modes train and evaluate, not {cfg.mode!r}.")
+    folder = RunDirectory.open(f"policy-{cfg.mode}", cfg.out)
+    folder.write_config(cfg)
+    if cfg.mode == "train":
+        from agents.policy.training import train
+
+        figures = train(cfg, folder)
+    else:
+        from agents.policy.evaluation import evaluate
+
+        figures = evaluate(cfg, folder)
+    folder.write_metrics(figures)
+    Console().print(f"wrote {folder.path}/metrics.json", highlight=False)
+    return 0

@@ -1,0 +1,90 @@
+"""Where imagined rollouts begin: recorded frames, each with a goal not yet reached there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.policy.aims import outcome_of
+from agents.policy.sight import Sight
+from agents.policy.sight_objective import true_sight
+from envs.push_goals import GOAL_DIM
+from envs.push_scene import COLOURS
+from multimodal.errors import DatasetError
+from multimodal.flat import FlatEpisodes
+from multimodal.language.vocabulary import WALLS
+
+__all__ = ["PushStarts", "Start"]
+
+_K = len(COLOURS)
+
+
+class Start(NamedTuple):
+    """B beginnings.
+
+    Attributes:
+        frames: uint8 (B, 1, H, W, 3).
+        goals: (B, G).
+    """
+
+    frames: Tensor
+    goals: Tensor
+
+
+class PushStarts:
+    """Recorded frames of a Push world with goals drawn among all that the scene allows.
+
+    Args:
+        flat: the recorded dataset.
+        split: whose episodes are drawn from.
+
+    Raises:
+        DatasetError: the split has no episodes.
+    """
+
+    def __init__(self, flat: FlatEpisodes, split: str = "train") -> None:
+        episodes = flat.episodes(split)
+        if not len(episodes):
+            raise DatasetError(f"{flat.path} has no episodes of the {split} split to start from.")
+        self._flat = flat
+        self._rows = np.concatenate(
+            [np.arange(flat.starts[e], flat.starts[e + 1]) for e in episodes]
+        )
+
+    def draw(self, count: int, rng: np.random.Generator) -> Start:
+        """`count` starts, none of which is solved already.
+
+        Args:
+            count: B.
+            rng: source of randomness.
+        """
+        frames: list[Tensor] = []
+        goals: list[Tensor] = []
+        while sum(map(len, goals)) < count:
+            rows = self._rows[rng.integers(len(self._rows), size=count)]
+            sight = true_sight({name: array[rows] for name, array in self._flat.state.items()})
+            drawn = _goals(sight, rng)
+            open_ = ~outcome_of(sight, _padded(drawn))[1]
+            frames.append(torch.from_numpy(self._flat.frames[rows[open_.numpy()]]))
+            goals.append(drawn[open_])
+        return Start(torch.cat(frames)[:count, None], torch.cat(goals)[:count])
+
+
+def _goals(sight: Sight, rng: np.random.Generator) -> Tensor:
+    """One goal vector (B, GOAL_DIM) for each table: a present object, a zone or a wall."""
+    batch = len(sight)
+    draw = torch.from_numpy(rng.random((batch, 2 * _K + len(WALLS)))).float()
+    places = torch.cat([sight.zone_present, torch.ones(batch, len(WALLS))], 1)
+    goals = torch.zeros(batch, GOAL_DIM)
+    lanes = torch.arange(batch)
+    goals[lanes, (draw[:, :_K] * sight.object_present).argmax(1)] = 1
+    # Zones and walls are equally common, as in the world itself.
+    goals[lanes, _K + (draw[:, _K:] * places).argmax(1)] = 1
+    return goals
+
+
+def _padded(goals: Tensor) -> Tensor:
+    return torch.cat([goals, goals.new_zeros(len(goals), 2)], 1)

@@ -1,0 +1,152 @@
+"""The same starts, played by the same actor in MuJoCo and in the world model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.policy.actors import Actor
+from agents.policy.view import View
+from envs.mujoco_world import MujocoWorld
+from worldmodel.pipeline import WorldModelPipeline
+
+__all__ = ["Outcomes", "Trial", "play_model", "play_mujoco", "unsolved_starts"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One start: a seed of the world, what it shows, and what is wanted."""
+
+    seed: int
+    frame: NDArray[np.uint8]
+    goal: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How E trials went.
+
+    Attributes:
+        success: whether the goal was reached within the time, bool (E,).
+        gain: return minus that of standing still at the start, (E,); an episode ends at success.
+        steps: steps taken, int64 (E,).
+    """
+
+    success: NDArray[np.bool_]
+    gain: NDArray[np.float64]
+    steps: NDArray[np.int64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """Several, one after the other."""
+        names = ("success", "gain", "steps")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def unsolved_starts(world: MujocoWorld, seeds: Sequence[int]) -> list[Trial]:
+    """The starts of these seeds, without those where nothing is left to do."""
+    trials = []
+    for seed in seeds:
+        frame, info = world.reset(seed=int(seed))
+        if not info.get("success", False):
+            trials.append(Trial(int(seed), frame, np.asarray(info["goal"], np.float32)))
+    return trials
+
+
+@torch.no_grad()
+def play_mujoco(
+    actor: Actor,
+    view: View,
+    encode: Callable[[Tensor], Tensor],
+    world: MujocoWorld,
+    trials: Sequence[Trial],
+    steps: int,
+    seed: int = 0,
+) -> Outcomes:
+    """Play every trial in MuJoCo; success and reward are the simulator's own.
+
+    Args:
+        actor: who acts.
+        view: turns latents into what the actor sees.
+        encode: frames uint8 (B, H, W, 3) to latents (B, N, C).
+        world: the MuJoCo world, which ends an episode at success.
+        trials: the starts.
+        steps: most steps of an episode.
+        seed: of the actor's randomness.
+    """
+    rows = []
+    for trial in trials:
+        frame, _ = world.reset(seed=trial.seed)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + trial.seed)
+        aims = view.aims(torch.from_numpy(trial.goal)[None])
+        still = _still_reward(world)
+        total, done, step = 0.0, False, 0
+        while step < steps and not done:
+            seen = view.perceive(encode(torch.from_numpy(frame)[None]))
+            action = actor(seen, aims, generator)[0].cpu().numpy()
+            frame, reward, terminated, _, info = world.step(action)
+            done = bool(terminated or info.get("success", False))
+            total += float(reward)
+            step += 1
+        rows.append((done, total - steps * still, step))
+    return _outcomes(rows)
+
+
+def _still_reward(world: MujocoWorld) -> float:
+    """The reward of a step that changes nothing, from where the world is now."""
+    reward, _, _ = world._outcome()
+    return reward
+
+
+@torch.no_grad()
+def play_model(
+    actor: Actor,
+    view: View,
+    pipeline: WorldModelPipeline,
+    trials: Sequence[Trial],
+    steps: int,
+    seed: int = 0,
+) -> Outcomes:
+    """Play every trial in the world model, all at once; success and reward are what is seen there.
+
+    Args:
+        actor: who acts.
+        view: turns latents into what the actor sees, and into reward and success.
+        pipeline: the world model.
+        trials: the starts.
+        steps: most steps of an episode.
+        seed: of the actor's randomness.
+    """
+    frames = torch.from_numpy(np.stack([trial.frame for trial in trials]))[:, None]
+    goals = torch.from_numpy(np.stack([trial.goal for trial in trials]))
+    state = pipeline.reset(frames, goals=goals if pipeline.goal_dim else None, seed=seed)
+    aims = view.aims(goals.to(pipeline.device))
+    generator = torch.Generator().manual_seed(seed)
+    seen = view.perceive(state.memory.latents)
+    still, _ = view.outcome(seen, aims, torch.zeros(len(trials), pipeline.action_dim))
+    total = torch.zeros(len(trials))
+    done = torch.zeros(len(trials), dtype=torch.bool)
+    count = torch.zeros(len(trials), dtype=torch.long)
+    for _ in range(steps):
+        actions = actor(seen, aims, generator)
+        state = pipeline.advance(state, actions)
+        seen = view.perceive(state.memory.latents)
+        reward, end = view.outcome(seen, aims, actions)
+        total += reward.cpu() * ~done
+        count += ~done
+        done |= end.cpu()
+        if bool(done.all()):
+            break
+    gain = total - steps * still.cpu()
+    return _outcomes(list(zip(done.tolist(), gain.tolist(), count.tolist(), strict=True)))
+
+
+def _outcomes(rows: Sequence[tuple[Any, ...]]) -> Outcomes:
+    success, gain, steps = zip(*rows, strict=True)
+    return Outcomes(np.array(success, bool), np.array(gain, float), np.array(steps, np.int64))
