@@ -59,6 +59,11 @@ VERBS: dict[str, Verb] = {
         "say it, see it done: carry out an instruction, or measure how often that succeeds",
         modes=("act", "evaluate", "browse", "replay"),
     ),
+    "policy": Verb(
+        "agents.policy.run",
+        "train a policy inside the world model, or measure it against MuJoCo",
+        modes=("train", "evaluate"),
+    ),
     "bench": Verb("envs.bench", "measure speed and memory against MuJoCo rendering"),
     "doctor": Verb(
         "envs.doctor", "check this machine: versions, device, OpenGL, extras", models=False
