@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from multimodal.errors import AudioError, MissingExtraError, MissingProgramError
 
-__all__ = ["ENGINES", "Voice", "available", "speak"]
+__all__ = ["ENGINES", "Voice", "available", "speak", "speak_many"]
 
 _TIMEOUT_S = 60
 
@@ -141,11 +141,53 @@ def speak(text: str, voice: Voice, speed: float = 1.0, pitch: int = 50) -> tuple
     with tempfile.TemporaryDirectory(prefix="speech-") as folder:
         said, wav = Path(folder) / "text.txt", Path(folder) / "speech.wav"
         said.write_text(text + "\n", encoding="utf-8")
-        _run(engine.command(voice.name, speed, pitch, said, wav), voice)
+        _run(engine.command(voice.name, speed, pitch, said, wav), voice, wav)
         samples, rate_hz = soundfile.read(wav, dtype="float32", always_2d=True)
     if len(samples) == 0:
         raise AudioError(f"{voice.engine} said nothing for {text!r}.")
     return torch.from_numpy(samples.mean(axis=1)), int(rate_hz)
+
+
+def speak_many(
+    texts: Sequence[str], voice: Voice, speeds: Sequence[float], pitches: Sequence[int]
+) -> Iterator[tuple[Tensor, int]]:
+    """Say many texts; festival, whose start takes longer than its speech, is started once.
+
+    Args:
+        texts: what to say.
+        voice: who says it.
+        speeds: of each text, as for `speak`.
+        pitches: of each text.
+
+    Yields:
+        As `speak` returns, in order.
+
+    Raises:
+        AudioError: as for `speak`.
+        MissingProgramError: the engine is not installed.
+    """
+    if voice.engine != "festival" or not available("festival") or not texts:
+        for text, speed, pitch in zip(texts, speeds, pitches, strict=True):
+            yield speak(text, voice, speed, pitch)
+        return
+    with tempfile.TemporaryDirectory(prefix="speech-") as folder:
+        lines = [f"(voice_{voice.name})"]
+        for number, (text, speed) in enumerate(zip(texts, speeds, strict=True)):
+            said = text.replace("\\", " ").replace('"', " ")
+            lines.append(f"(Parameter.set 'Duration_Stretch {1 / speed:.3f})")
+            lines.append(
+                f'(utt.save.wave (utt.synth (Utterance Text "{said}")) '
+                f'"{folder}/{number}.wav" \'riff)'
+            )
+        script = Path(folder) / "say.scm"
+        script.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        last = Path(folder) / f"{len(texts) - 1}.wav"
+        _run(["festival", "--batch", str(script)], voice, last, _TIMEOUT_S + 5 * len(texts))
+        for number in range(len(texts)):
+            samples, rate_hz = soundfile.read(
+                f"{folder}/{number}.wav", dtype="float32", always_2d=True
+            )
+            yield torch.from_numpy(samples.mean(axis=1)), int(rate_hz)
 
 
 def _refuse_unknown_flite_voice(name: str) -> None:
@@ -158,15 +200,14 @@ def _refuse_unknown_flite_voice(name: str) -> None:
         raise AudioError(f"flite has no voice {name!r}; it has {', '.join(voices)}.")
 
 
-def _run(command: list[str], voice: Voice) -> None:
-    """Run an engine; some of them report a wrong voice on the error stream only."""
+def _run(command: list[str], voice: Voice, wav: Path, timeout_s: int = _TIMEOUT_S) -> None:
+    """Run an engine that writes `wav`; some report a wrong voice on the error stream only."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise AudioError(f"{voice.engine} did not finish within {_TIMEOUT_S} s.") from error
-    wav = Path(command[command.index("-w" if "-w" in command else "-o") + 1])
+        raise AudioError(f"{voice.engine} did not finish within {timeout_s} s.") from error
     if done.returncode or not wav.is_file() or wav.stat().st_size == 0:
         raise AudioError(
             f"{voice.engine} failed with the voice {voice.name!r}: "

@@ -22,14 +22,14 @@ import torch
 from numpy.typing import NDArray
 
 from multimodal.atomic import atomic_write_bytes
-from multimodal.audio.engines import ENGINES, Voice, available, speak
+from multimodal.audio.engines import ENGINES, Voice, available, speak_many
 from multimodal.audio.log_mel import RATE_HZ
 from multimodal.audio.speech import VOICES
 from multimodal.audio.waveform import resample, write_wav
 from multimodal.errors import ConfigError, DatasetError, MissingProgramError
-from multimodal.speech.language import command, normal_text, spoken_texts
+from multimodal.speech.language import LIKE_STOP, STOP_WORDS, command, normal_text, spoken_texts
 
-__all__ = ["COMMAND_VOICES", "Spoken", "SpokenCommands", "record_commands"]
+__all__ = ["COMMAND_VOICES", "HEARD_SPEAKERS", "Spoken", "SpokenCommands", "record_commands"]
 
 _FORMAT = 1
 _REQUIRED_ENGINE = "espeak-ng"
@@ -57,8 +57,10 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
         Voice("piper", "joe"),
     ),
 }
+HEARD_SPEAKERS = frozenset({"kal16", "slt"})
+"""Voices of the test whose speaker is heard in training, in the speech of another engine."""
 # An engine with few voices says more with each of them.
-_TIMES = {"espeak-ng": 1, "festival": 6, "flite": 4, "piper": 4}
+_TIMES = {"espeak-ng": 1, "festival": 2, "flite": 4, "piper": 4}
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +133,11 @@ class SpokenCommands:
 
 
 def record_commands(
-    folder: Path | str, sentences_each: Mapping[str, int], seed: int = 0, workers: int = 1
+    folder: Path | str,
+    sentences_each: Mapping[str, int],
+    seed: int = 0,
+    workers: int = 1,
+    kind: str = "commands",
 ) -> SpokenCommands:
     """Make a corpus, or go on where an earlier run stopped, or open it where it is done.
 
@@ -141,6 +147,7 @@ def record_commands(
             have few of them say several times as many.
         seed: of the sentences, speeds and pitches.
         workers: voices that are recorded at the same time.
+        kind: `commands`, or `words`: the stop words one by one, and words like them.
 
     Returns:
         The corpus. Voices of engines that are not installed are left out, with a warning.
@@ -162,7 +169,7 @@ def record_commands(
             if path.exists():
                 found.append(path)
             elif available(voice.engine):
-                jobs.append((folder, split, voice, count, key))
+                jobs.append((folder, split, voice, count, key, kind))
                 found.append(path)
             elif voice.engine == _REQUIRED_ENGINE:
                 raise MissingProgramError(
@@ -178,7 +185,7 @@ def record_commands(
     return SpokenCommands(folder, tuple(utterances))
 
 
-def _record_all(jobs: list[tuple[Path, str, Voice, int, str]], workers: int) -> None:
+def _record_all(jobs: list[tuple[Path, str, Voice, int, str, str]], workers: int) -> None:
     if workers <= 1 or len(jobs) <= 1:
         for job in jobs:
             _record_voice(*job)
@@ -199,13 +206,26 @@ def _texts(split: str, seed: int) -> Iterator[str]:
         yield command(rng, 2 if number % 4 == 0 else 1)
 
 
-def _record_voice(folder: Path, split: str, voice: Voice, count: int, key: str) -> None:
+def _words(split: str, seed: int) -> Iterator[str]:
+    """Stop words and, save in the test, as many others that sound like them."""
+    rng = random.Random(seed)
+    while True:
+        yield from STOP_WORDS
+        if split != "test":
+            yield rng.choice(LIKE_STOP)
+            yield rng.choice(LIKE_STOP)
+
+
+def _record_voice(folder: Path, split: str, voice: Voice, count: int, key: str, kind: str) -> None:
     rng = random.Random(key)
+    made = _words if kind == "words" else _texts
+    texts = list(islice(made(split, rng.getrandbits(32)), count))
+    speeds = [rng.uniform(0.8, 1.3) for _ in texts]
+    pitches = [rng.randint(20, 80) for _ in texts]
     pieces: list[NDArray[np.float32]] = []
     rows, start = [], 0
-    for text in islice(_texts(split, rng.getrandbits(32)), count):
-        speed, pitch = rng.uniform(0.8, 1.3), rng.randint(20, 80)
-        audio, rate_hz = speak(text, voice, speed, pitch)
+    said = speak_many(texts, voice, speeds, pitches)
+    for text, (audio, rate_hz) in zip(texts, said, strict=True):
         piece = resample(audio, rate_hz, RATE_HZ).numpy()
         # Resampling overshoots at full scale, which a file of 16 bits cannot hold.
         pieces.append(piece / max(1.0, float(np.abs(piece).max())))

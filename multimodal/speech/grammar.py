@@ -11,7 +11,7 @@ from typing import Final
 from multimodal.language.vocabulary import COLOURS, SHAPES, WALLS
 from multimodal.speech.language import JOINTS, ONES, PREPOSITIONS, STOP_WORDS, VERBS
 
-__all__ = ["COMMANDS", "JOINED", "REPLIES", "STEP", "Pattern", "jsgf"]
+__all__ = ["COMMANDS", "JOINED", "REPLIES", "STEP", "WORDS", "Pattern", "jsgf"]
 
 Pattern = str | tuple["Pattern", ...] | list["Pattern"]
 
@@ -33,6 +33,16 @@ REPLIES: Final[Pattern] = [
     "no",
     [*COLOURS],
 ]
+
+
+def _words(pattern: Pattern) -> set[str]:
+    if isinstance(pattern, str):
+        return set(pattern.split())
+    return {word for part in pattern for word in _words(part)}
+
+
+WORDS: Final[tuple[str, ...]] = tuple(sorted(_words((*COMMANDS, STEP, JOINED, REPLIES))))
+"""Every word of the grammar."""
 
 
 def jsgf() -> str:

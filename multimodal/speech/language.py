@@ -25,6 +25,13 @@ __all__ = [
 ]
 
 STOP_WORDS = ("stop", "halt")
+# What a hasty listener takes for a stop word.
+LIKE_STOP = (
+    "top", "step", "shop", "spot", "start", "stock", "store", "stamp", "strap", "drop", "crop",
+    "hot", "salt", "hall", "hold", "half", "fault", "belt", "all", "ball", "wall", "cross",
+    "cube", "push", "put", "the", "box", "it", "what", "that", "the top", "to the top wall",
+    "the ball", "on top", "a shop",
+)  # fmt: skip
 VERBS = ("push", "move", "bring", "put", "slide", "get", "take")
 PREPOSITIONS = ("to", "onto", "on", "into", "over to", "against", "up to")
 JOINTS = ("then", "and then", "and")

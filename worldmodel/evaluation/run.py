@@ -20,6 +20,7 @@ __all__ = ["MODELS", "run"]
 # run's folder and returns the final figures. Imported when asked for.
 MODELS: Mapping[str, str] = {
     "codec": "worldmodel.evaluation.codec",
+    "ears": "worldmodel.evaluation.ears",
     "clip": "worldmodel.evaluation.clip",
     "vlm": "worldmodel.evaluation.vlm",
     "native": "worldmodel.evaluation.native",

@@ -31,6 +31,7 @@ from worldmodel.objectives.tokenizer import TokenizerObjective
 from worldmodel.recipe import Recipe
 from worldmodel.training.clip_stage import clip_work, trunk_inputs
 from worldmodel.training.codec_stage import codec_data, codec_work
+from worldmodel.training.ears_stages import ears_data, recogniser_work, spotter_work
 from worldmodel.training.initial import InitialWeights
 from worldmodel.training.native_stages import image_codes_work, native_inputs, native_work
 from worldmodel.training.processes import first_process_first
@@ -272,6 +273,8 @@ STAGES: Mapping[str, Stage] = {
     "dynamics": Stage(dynamics_work, episode_data),
     "probe": Stage(probe_work, episode_data),
     "codec": Stage(codec_work, codec_data),
+    "recogniser": Stage(recogniser_work, ears_data),
+    "spotter": Stage(spotter_work, ears_data),
     "clip": Stage(clip_work, episode_data, trunk_inputs),
     "language": Stage(language_work, language_data),
     "projector": Stage(projector_work, vlm_data, vlm_inputs("clip", "language")),

@@ -1,0 +1,189 @@
+"""The recogniser's network: Whisper's architecture on short windows, with a second head for CTC.
+
+The encoder takes as many frames as there are, not always thirty seconds; positions are Whisper's
+sinusoids, so a shorter window is the beginning of a longer one. Two frames of ten milliseconds make
+one of its inputs, so that a second is 25 positions: enough for words, which are its tokens. The CTC
+head reads words off the encoder frame by frame, which streams and which a grammar can steer; the
+decoder writes the same words one after the other, and judges what the grammar proposes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+from multimodal.audio.log_mel import BANDS, HOP, RATE_HZ
+from multimodal.speech.grammar import WORDS
+
+__all__ = [
+    "BLANK",
+    "END",
+    "FRAME_S",
+    "LONGEST_WINDOW_S",
+    "START",
+    "STEP",
+    "UNKNOWN",
+    "SpeechModel",
+    "speech_config",
+    "spoken_words",
+    "word_ids",
+]
+
+_STACKED: Final = 2
+BLANK: Final = 0
+"""Padding of the decoder and CTC's blank."""
+START, END, UNKNOWN = 1, 2, 3
+_FIRST: Final = 4
+STEP: Final = 2 * _STACKED * HOP
+"""Samples at 16 kHz that one position of the encoder stands for."""
+FRAME_S: Final = STEP / RATE_HZ
+"""Seconds between two positions of the encoder: 40 ms."""
+LONGEST_WINDOW_S: Final = 12.0
+_LONGEST_TEXT = 64
+_UNKNOWN_WORD = "…"
+_IDS = {word: _FIRST + number for number, word in enumerate(WORDS)}
+
+
+def word_ids(text: str) -> list[int]:
+    """Ids of a text's words; words that the grammar lacks, however many in a row, are one unknown.
+
+    Args:
+        text: normal text.
+    """
+    ids: list[int] = []
+    for word in text.split():
+        each = _IDS.get(word, UNKNOWN)
+        if each != UNKNOWN or ids[-1:] != [UNKNOWN]:
+            ids.append(each)
+    return ids
+
+
+def spoken_words(ids: list[int]) -> str:
+    """The text of ids; an unknown word is written "…", blanks, start and end are left out."""
+    return " ".join(
+        _UNKNOWN_WORD if each == UNKNOWN else WORDS[each - _FIRST]
+        for each in ids
+        if each >= UNKNOWN
+    )
+
+
+def speech_config(
+    width: int = 192,
+    layers: int = 4,
+    heads: int = 4,
+    hidden: int = 576,
+    decoder_layers: int = 2,
+    dropout: float = 0.0,
+) -> WhisperConfig:
+    """A Whisper of our own size, words and window.
+
+    Args:
+        width: channels of encoder and decoder.
+        layers: of the encoder.
+        heads: of every attention.
+        hidden: channels inside the feed-forward layers.
+        decoder_layers: of the decoder.
+        dropout: in every layer, while training.
+    """
+    return WhisperConfig(
+        vocab_size=_FIRST + len(WORDS),
+        num_mel_bins=_STACKED * BANDS,
+        d_model=width,
+        encoder_layers=layers,
+        encoder_attention_heads=heads,
+        encoder_ffn_dim=hidden,
+        decoder_layers=decoder_layers,
+        decoder_attention_heads=heads,
+        decoder_ffn_dim=hidden,
+        dropout=dropout,
+        max_source_positions=round(LONGEST_WINDOW_S / FRAME_S),
+        max_target_positions=_LONGEST_TEXT,
+        pad_token_id=BLANK,
+        bos_token_id=START,
+        eos_token_id=END,
+        decoder_start_token_id=START,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+        # The fused attention's gradient is slow in bfloat16 on a CPU.
+        attn_implementation="eager",
+    )
+
+
+class SpeechModel(WhisperForConditionalGeneration):
+    """Whisper with a CTC head; `save_pretrained` and `from_pretrained` are those of transformers.
+
+    Source: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022);
+    Graves et al., "Connectionist Temporal Classification" (2006); the two heads together: Watanabe
+    et al., "Hybrid CTC/Attention Architecture for End-to-End Speech Recognition" (2017).
+
+    Args:
+        config: as made by `speech_config`.
+    """
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__(config)
+        self.ctc_head = nn.Linear(config.d_model, config.vocab_size)
+        self.post_init()
+
+    def encode(self, features: Tensor) -> Tensor:
+        """Positions from log-mel features of any length up to the window.
+
+        Args:
+            features: float (B, 80, F), 100 frames a second, as of `multimodal.audio.log_mel`, F a
+                multiple of four.
+
+        Returns:
+            (B, F/4, C).
+        """
+        encoder: Any = self.model.encoder
+        stacked = features.unflatten(2, (-1, _STACKED)).transpose(2, 3).flatten(1, 2)
+        hidden = F.gelu(encoder.conv1(stacked))
+        hidden = F.gelu(encoder.conv2(hidden)).transpose(1, 2)
+        hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+        hidden = F.dropout(hidden, p=encoder.dropout, training=self.training)
+        for layer in encoder.layers:
+            hidden = layer(hidden, None)
+        return encoder.layer_norm(hidden)
+
+    def frame_logits(self, hidden: Tensor) -> Tensor:
+        """Logits (B, T, words) of each position of `encode`, the blank among them."""
+        return self.ctc_head(hidden)
+
+    def text_logits(self, hidden: Tensor, ids: Tensor) -> Tensor:
+        """Logits of the next word after each of `ids`.
+
+        Args:
+            hidden: (B, T, C), of `encode`.
+            ids: int64 (B, N), the start and then the text.
+
+        Returns:
+            (B, N, words).
+        """
+        decoder: Any = self.model.decoder
+        made = decoder(input_ids=ids, encoder_hidden_states=hidden, use_cache=False)
+        return self.proj_out(made.last_hidden_state)
+
+    @classmethod
+    def targets(cls, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """What the decoder reads and what it should write, for texts.
+
+        Returns:
+            int64 (B, N) starting with the start, and int64 (B, N) ending with the end, -100 after.
+        """
+        return cls.targets_of([word_ids(text) for text in texts])
+
+    @staticmethod
+    def targets_of(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """As `targets`, for the ids of words."""
+        rows = [row[: _LONGEST_TEXT - 1] for row in rows]
+        longest = 1 + max(len(row) for row in rows)
+        read = torch.full((len(rows), longest), BLANK)
+        write = torch.full((len(rows), longest), -100)
+        for number, row in enumerate(rows):
+            read[number, : 1 + len(row)] = torch.tensor([START, *row])
+            write[number, : 1 + len(row)] = torch.tensor([*row, END])
+        return read, write

@@ -1,0 +1,151 @@
+"""Ears from no data at all to a checkpoint that is measured, packed and described."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from multimodal.audio.engines import Voice
+from multimodal.audio.log_mel import RATE_HZ
+from multimodal.audio.waveform import write_wav
+from multimodal.errors import CheckpointError
+from multimodal.speech.batches import SpeechBatches
+from multimodal.speech.corpus import COMMAND_VOICES, record_commands
+from multimodal.speech.language import STOP_WORDS
+from multimodal.speech.stop_batches import StopStreams
+from worldmodel.cli import composed, main
+from worldmodel.ears import load_ears
+from worldmodel.ears_card import main as card
+from worldmodel.evaluation.run import run as evaluate
+from worldmodel.training.run import run as train
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("espeak-ng") is None, reason="apt-get install espeak-ng"
+)
+FEW = {
+    "train": (Voice("espeak-ng", "en-us+m1"), Voice("espeak-ng", "en-gb+f2")),
+    "validation": (Voice("espeak-ng", "en-us-nyc+f4"),),
+    "test": (
+        Voice("espeak-ng", "en-gb-scotland+m8"),
+        *([Voice("flite", "rms")] if shutil.which("flite") else []),
+    ),
+}
+SMALL = [
+    "size=tiny",
+    "wandb=disabled",
+    "compute=cpu/float32",
+    "size.recogniser.width=32",
+    "size.recogniser.hidden=32",
+    "size.budget.recogniser.steps=3",
+    "size.budget.recogniser.seconds=8",
+    "size.budget.recogniser.sentences=12",
+    "size.spotter.width=16",
+    "size.budget.spotter.steps=3",
+    "size.budget.spotter.batch_size=2",
+    "size.budget.spotter.sentences=8",
+]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ears")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("multimodal.speech.corpus.COMMAND_VOICES", FEW)
+        for stage in ("recogniser", "spotter"):
+            words = [f"objective={stage}", *SMALL, f"commands={folder / 'commands'}"]
+            assert train(composed("train", [*words, f"out={folder / stage}"])) == 0
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def packed(work):
+    arguments = [str(work / name) for name in ("recogniser", "spotter", "packed")]
+    assert card([*arguments, "--threshold", "0.6"]) == 0
+    return work / "packed"
+
+
+@pytest.fixture(scope="module")
+def report(work, packed):
+    mine = work / "mine"
+    mine.mkdir()
+    write_wav(mine / "one.wav", torch.randn(RATE_HZ) * 0.1, RATE_HZ)
+    (mine / "transcripts.tsv").write_text("one.wav\tPush the red cube to the left wall.\n")
+    words = ["model=ears", f"checkpoint={packed}", "sentences=2", f"recordings={mine}"]
+    folders = [f"commands={work / 'test'}", f"out={work / 'report'}"]
+    assert evaluate(composed("evaluate", [*words, *folders])) == 0
+    return work / "report"
+
+
+def test_batches_are_the_same_for_the_same_number_and_fit_the_model(work):
+    corpus = record_commands(work / "commands", {"train": 12, "validation": 3})
+    one, again, other = (SpeechBatches(corpus, "train", 0, 9, 8)[n] for n in (4, 4, 5))
+    assert torch.equal(one["features"], again["features"])
+    assert one["texts"] == again["texts"] != other["texts"]
+    assert one["features"].shape[:2] == (len(one["texts"]), 80)
+    assert one["features"].shape[2] % 4 == 0
+
+
+def test_a_stream_is_labelled_after_the_stop_words_and_only_there(work):
+    words = record_commands(work / "commands-words", {"train": 8}, kind="words")
+    commands = record_commands(work / "commands", {"train": 12})
+    assert {each.text for each in words.of("train")} >= set(STOP_WORDS)
+    streams = StopStreams(words, commands, "train", 0, 20)
+    labels = torch.stack([streams[number]["labels"] for number in range(20)])
+    assert 0.005 < (labels == 1).float().mean() < 0.2
+    assert (labels == 0).float().mean() > 0.5
+    assert torch.equal(streams[3]["sound"], streams[3]["sound"])
+
+
+def test_packed_ears_open_and_keep_their_threshold(packed):
+    ears = load_ears(packed)
+    assert ears.spotter.threshold == 0.6
+    transcript = ears.recogniser.transcribe(torch.randn(RATE_HZ) * 0.1, RATE_HZ)
+    assert 0 <= transcript.confidence <= 1
+
+
+def test_altered_ears_are_refused(packed, tmp_path):
+    copy = tmp_path / "ears"
+    shutil.copytree(packed, copy)
+    (copy / "spotter" / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_ears(copy)
+
+
+def test_the_report_has_the_figures_of_the_issue(report):
+    figures = json.loads((report / "metrics.json").read_text())
+    for name in ("command_match_20db_espeak", "command_match_5db_espeak", "wer_clean_espeak",
+                 "stop_recall", "stop_false_per_10min", "endpoint_ms_p95", "real_time_factor",
+                 "noise_understood", "command_match_clean_recordings"):  # fmt: skip
+        assert name in figures
+    assert 0 <= figures["command_match_20db_espeak"] <= 1
+    assert "Misunderstood" in (report / "index.html").read_text()
+
+
+def test_the_card_is_written_from_the_files(work, packed, report):
+    arguments = [str(work / name) for name in ("recogniser", "spotter", "packed")]
+    assert card([*arguments, "--evaluation", str(report)]) == 0
+    text = (packed / "README.md").read_text()
+    assert "stop_false_per_10min" in text
+    assert json.loads((work / "spotter" / "training.json").read_text())["command"] in text
+    load_ears(packed)
+
+
+def test_recordings_without_transcripts_are_refused_with_the_format(packed, tmp_path, work, capsys):
+    words = ["evaluate", "model=ears", f"checkpoint={packed}", "sentences=2"]
+    folders = [f"commands={work / 'test'}", f"out={tmp_path / 'run'}", f"recordings={tmp_path}"]
+    assert main([*words, *folders]) == 2
+    assert "transcripts.tsv" in capsys.readouterr().err
+
+
+def test_no_voice_of_the_test_is_heard_in_training():
+    heard = {(voice.engine, voice.name) for voice in COMMAND_VOICES["train"]}
+    for split in ("validation", "test"):
+        for voice in COMMAND_VOICES[split]:
+            assert (voice.engine, voice.name) not in heard
+            if voice.engine == "espeak-ng":
+                accent, timbre = voice.name.split("+")
+                assert not any(accent in name.split("+") for engine, name in heard)
+                assert not any(timbre in name.split("+") for engine, name in heard)
+    engines = {voice.engine for voice in COMMAND_VOICES["test"]} - {e for e, _ in heard}
+    assert engines == {"flite", "piper"}

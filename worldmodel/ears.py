@@ -1,0 +1,100 @@
+"""The trained ears, by their shipped name or from a folder: recogniser and stop-word spotter."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from multimodal.errors import CheckpointError
+from multimodal.speech.model import SpeechModel
+from multimodal.speech.own import OwnRecogniser
+from multimodal.speech.spotter import Spotter, SpotterModel
+from worldmodel.checkpoint import atomic_directory, resolve, verify, write_manifest
+
+__all__ = ["Ears", "load_ears", "pack_ears"]
+
+_KIND = "ears"
+_PARTS = ("recogniser", "spotter")
+
+
+@dataclass(frozen=True)
+class Ears:
+    """What hears.
+
+    Attributes:
+        recogniser: understands utterances.
+        spotter: watches for the stop words.
+    """
+
+    recogniser: OwnRecogniser
+    spotter: Spotter
+
+
+def load_ears(name_or_dir: str | os.PathLike[str] = "ears") -> Ears:
+    """Open ears in evaluation mode, in float32 whatever they are stored in.
+
+    Args:
+        name_or_dir: a shipped name, or a folder that `pack_ears` wrote.
+
+    Returns:
+        Recogniser and spotter on the CPU. One spotter is one stream.
+
+    Raises:
+        CheckpointError: missing, torn, altered, or not ears.
+    """
+    folder = resolve(name_or_dir)
+    verify(folder, _KIND)
+    model = SpeechModel.from_pretrained(
+        folder / "recogniser",
+        dtype=torch.float32,
+        use_safetensors=True,
+        attn_implementation="eager",
+    )
+    spotter = SpotterModel.from_pretrained(
+        folder / "spotter", torch_dtype=torch.float32, use_safetensors=True
+    )
+    assert isinstance(spotter, SpotterModel)
+    return Ears(OwnRecogniser(model), Spotter(spotter))
+
+
+def pack_ears(
+    recogniser: Path | str, spotter: Path | str, folder: Path | str, threshold: float | None = None
+) -> Path:
+    """Put two trained models together as ears that `load_ears` opens, in half precision.
+
+    Args:
+        recogniser: the folder of the run of `worldmodel train objective=recogniser`.
+        spotter: the folder of the run of `worldmodel train objective=spotter`.
+        folder: where to write; replaced as a whole.
+        threshold: of the spotter; None keeps the one it was trained with.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        CheckpointError: a stage is not done, or its model is torn or altered.
+        DiskFullError: the disk is full; what was in `folder` is intact.
+    """
+    runs = dict(zip(_PARTS, (Path(recogniser), Path(spotter)), strict=True))
+    account: dict[str, Any] = {}
+    for part, run in runs.items():
+        verify(run / part / "model", part)
+        if not (run / "training.json").is_file():
+            raise CheckpointError(f"{run} lacks training.json: its training is not done.")
+        account[part] = json.loads((run / "training.json").read_text(encoding="utf-8"))
+    speech = SpeechModel.from_pretrained(runs["recogniser"] / "recogniser" / "model")
+    stop = SpotterModel.from_pretrained(runs["spotter"] / "spotter" / "model")
+    assert isinstance(stop, SpotterModel)
+    if threshold is not None:
+        stop.register_to_config(threshold=threshold)
+    with atomic_directory(Path(folder)) as temporary:
+        speech.half().save_pretrained(temporary / "recogniser")
+        stop.half().save_pretrained(temporary / "spotter")
+        (temporary / "training.json").write_text(json.dumps(account, indent=2) + "\n")
+        write_manifest(temporary, _KIND)
+    return Path(folder)

@@ -1,0 +1,136 @@
+"""Packing trained ears to ship, and their model card.
+
+`python -m worldmodel.ears_card RECOGNISER SPOTTER TARGET` puts the models of two runs of
+`worldmodel train` (objective=recogniser and objective=spotter) into TARGET in float16. Then
+`worldmodel evaluate model=ears checkpoint=TARGET out=EVALUATION` measures what ships, and the same
+command with `--evaluation EVALUATION` writes the card from its files. No figure in a card is typed
+by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from multimodal.errors import CheckpointError
+from worldmodel.checkpoint import verify, write_manifest
+from worldmodel.ears import pack_ears
+
+__all__ = ["main", "write_ears_card"]
+
+_KIND = "ears"
+_ROWS = (
+    ("command_match_clean", "command understood exactly, engines and speakers never heard", "–"),
+    ("command_match_20db", "the same at 20 dB", "≥ 0.97"),
+    ("command_match_10db", "the same at 10 dB", "≥ 0.90"),
+    ("command_match_5db", "the same at 5 dB", "≥ 0.70"),
+    ("wer_20db", "word error rate at 20 dB", "–"),
+    ("stop_recall", "stop words caught at 10 and 20 dB", "≥ 0.99"),
+    ("stop_ms_p95", "end of the word to the report, 95th percentile, ms", "≤ 300"),
+    ("stop_false_per_10min", "stops heard in ten minutes of babble", "≤ 1"),
+    ("endpoint_ms_p50", "end of speech to the end event, median, ms", "–"),
+    ("endpoint_ms_p95", "the same, 95th percentile, ms", "–"),
+    ("real_time_factor", "seconds of computing for a second of sound", "< 1"),
+    ("noise_understood", "silence and noise that give words", "0"),
+    ("gibberish_understood", "English that is no command but gives one", "0"),
+    ("foreign_understood", "other languages that give a command", "0"),
+)
+
+
+def write_ears_card(checkpoint: Path, evaluation: Path, notes: str = "") -> Path:
+    """Write `README.md` and the scores into packed ears.
+
+    Args:
+        checkpoint: as `pack_ears` wrote it.
+        evaluation: a run of `worldmodel evaluate model=ears` on it.
+        notes: Markdown on what a reader should know beside the figures.
+
+    Returns:
+        The card's path.
+
+    Raises:
+        CheckpointError: the checkpoint or the run's files are missing or damaged.
+    """
+    verify(checkpoint, _KIND)
+    training, figures = _json(checkpoint / "training.json"), _json(evaluation / "metrics.json")
+    report = _json(evaluation / "ears.json")
+    lines = [f"# Model card: {checkpoint.name}", "", notes.strip(), ""]
+    lines += ["## Scores (`worldmodel evaluate model=ears`)", ""]
+    lines += ["| figure | `metrics.json` | measured | target |", "|---|---|---|---|"]
+    for name, label, target in _ROWS:
+        if name in figures:
+            lines.append(f"| {label} | `{name}` | {figures[name]:.4g} | {target} |")
+    lines += ["", *_table(report), "", "## How they came to be", ""]
+    for part in ("recogniser", "spotter"):
+        lines += _origin(part, training[part])
+    (checkpoint / "scores").mkdir(exist_ok=True)
+    shutil.copyfile(evaluation / "metrics.json", checkpoint / "scores" / "evaluate.json")
+    card = checkpoint / "README.md"
+    card.write_text("\n".join(lines), encoding="utf-8")
+    write_manifest(checkpoint, _KIND)
+    return card
+
+
+def _table(report: dict[str, Any]) -> list[str]:
+    lines = [
+        "| voices | speech to noise, dB | understood exactly (95%) | word error rate |",
+        "|---|---|---|---|",
+    ]
+    for row in report["table"]:
+        match = row["match"]
+        share = f"{match['value']:.3f} ({match['low']:.3f} to {match['high']:.3f})"
+        level = "clean" if row["level"] is None else row["level"]
+        lines.append(f"| {row['group']} | {level} | {share} | {row['wer']:.3f} |")
+    return lines
+
+
+def _origin(part: str, training: dict[str, Any]) -> list[str]:
+    data, stage = training["dataset"], training["stages"][part]
+    voices = ", ".join(f"{count} of {engine}" for engine, count in data["voices"].items())
+    return [
+        f"The {part}:",
+        "",
+        "```",
+        training["command"],
+        "```",
+        "",
+        f"{stage['trainable_parameters']:,} parameters, {stage['steps']:,} steps, "
+        f"{stage['seconds'] / 60:.1f} minutes on {stage['device']} in {stage['precision']}, seed "
+        f"{training['seed']}. Speech made on the same machine: `{data['id']}`, "
+        f"{data['utterances']:,} utterances, {data['minutes']} minutes, fingerprint "
+        f"`{data['fingerprint']}`; voices: {voices}. Weights are stored in float16.",
+        "",
+    ]
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}. Run the command again.") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Pack ears, or write their card, from the command line; returns 0."""
+    parser = argparse.ArgumentParser(prog="python -m worldmodel.ears_card")
+    parser.add_argument("recogniser", type=Path)
+    parser.add_argument("spotter", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--threshold", type=float, help="of the spotter")
+    parser.add_argument("--evaluation", type=Path)
+    parser.add_argument("--notes", type=Path, help="a Markdown file put at the top")
+    chosen = parser.parse_args(arguments)
+    if chosen.evaluation is None:
+        print(pack_ears(chosen.recogniser, chosen.spotter, chosen.target, chosen.threshold))
+    else:
+        notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
+        print(write_ears_card(chosen.target, chosen.evaluation, notes))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
