@@ -54,11 +54,13 @@ class Sighting:
         bodies: the probe's readings, without leading axes.
         objects: what stands on the table.
         zones: the targets.
+        frame: the frame itself, as it came, None where it is not kept.
     """
 
     bodies: Bodies
     objects: tuple[SeenObject, ...]
     zones: tuple[SeenZone, ...]
+    frame: NDArray[np.uint8] | None = None
 
     def object(self, colour: str) -> SeenObject | None:
         """The object of this colour, None where none is seen."""
@@ -115,7 +117,7 @@ class Eyes:
             for colour in np.flatnonzero(bodies.presence > _PRESENT)
             if painted_px(seen, COLOURS[colour], bodies.position_m[colour]) >= _LEAST_PX
         )
-        return Sighting(bodies, objects, zones or see_zones(seen))
+        return Sighting(bodies, objects, zones or see_zones(seen), frame)
 
     def fitted(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The frame at the size the probe reads; arguments as in `fitted`."""

@@ -6,6 +6,7 @@ Each class also derives from the built-in that a caller would expect to catch.
 __all__ = [
     "ActionError",
     "AudioError",
+    "BackendError",
     "CheckpointError",
     "ConfigError",
     "DatasetError",
@@ -39,6 +40,10 @@ class TextError(WorldModelError, ValueError):
 
 class SequenceError(WorldModelError, ValueError):
     """Tokens of several modalities do not form one sequence, or a sequence does not parse."""
+
+
+class BackendError(WorldModelError, RuntimeError):
+    """A language model behind a server is down, slow, or answers nonsense."""
 
 
 class ActionError(WorldModelError, ValueError):

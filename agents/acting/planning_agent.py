@@ -234,7 +234,7 @@ class PlanningAgent:
         self._note(
             "planned",
             why=why,
-            cost_m=round(plan.cost, 4),
+            cost_m=round(plan.cost, 4) if np.isfinite(plan.cost) else None,
             doubt=round(plan.doubt, 3),
             candidates=plan.candidates,
             duration_ms=round(1000 * plan.duration_s, 2),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from multimodal.atomic import disk_full_is_an_error
-from multimodal.errors import DatasetError
+from multimodal.errors import DatasetError, FrameError
 
 __all__ = ["Replayed", "Trace", "read_trace", "replay"]
 
@@ -51,7 +51,13 @@ class Trace:
         self._ended = self._ended or event == "end"
 
     def frame(self, step: int, frame: NDArray[np.uint8]) -> None:
-        """Keep what was seen after `step` actions, uint8 (H, W, 3)."""
+        """Keep what was seen after `step` actions, uint8 (H, W, 3).
+
+        Raises:
+            FrameError: no such picture.
+        """
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise FrameError(f"A frame must be uint8 (H, W, 3), got {frame.dtype} {frame.shape}.")
         with disk_full_is_an_error(self.folder):
             Image.fromarray(frame).save(self.folder / FRAMES / f"{step:05d}.png", compress_level=1)
 

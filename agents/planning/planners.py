@@ -30,7 +30,7 @@ class Plan:
         actions: float32 (H, A).
         expected: what was imagined to be seen on the way, (R, ...).
         steps: after how many actions each reading stands (R,).
-        cost: of this future, in metres to go.
+        cost: of this future, in metres to go; NaN where none was imagined.
         doubt: how little of the object was left to see at the end, 0 to 1.
         candidates: futures imagined for it.
         duration_s: time taken.
