@@ -1,0 +1,65 @@
+"""`worldmodel policy train` and `worldmodel policy evaluate`, from command to files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agents.policy import Policy
+from worldmodel.cli import main
+
+SMALL = [
+    "eyes.steps=2",
+    "eyes.batch_size=8",
+    "cloning.steps=2",
+    "cloning.batch_size=16",
+    "imagination.lanes=4",
+    "imagination.horizon=2",
+    "imagination.kept=2",
+    "imagination.save_every=1",
+    "width=32",
+    "eyes_width=8",
+    "log_every=1",
+]
+
+
+def train(model: Path, data: Path, out: Path, *words: str) -> int:
+    learned = f"world.options.checkpoint={model}"
+    where = [f"data={data}", f"out={out}", learned]
+    return main(["policy", "train", *where, *SMALL, *words])
+
+
+@pytest.mark.slow
+def test_train_resume_and_evaluate(world_model: Path, recording: Path, tmp_path: Path) -> None:
+    out, judged = tmp_path / "run", tmp_path / "judged"
+    assert train(world_model, recording, out, "imagination.rounds=2") == 0
+    assert train(world_model, recording, out, "imagination.rounds=4") == 0
+    rounds = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert [line["round"] for line in rounds if "round" in line] == [1, 2, 3, 4]
+    figures = json.loads((out / "metrics.json").read_text())
+    assert figures["train_minutes"] > 0
+    assert Policy.from_pretrained(out / "policy", trunk=None).action_dim == 2
+    words = [f"policy={out / 'policy'}", f"from_run={out}", f"out={judged}"]
+    words += [f"world.options.checkpoint={world_model}", "episodes=2", "seeds=2", "steps=3"]
+    assert main(["policy", "evaluate", *words, "bench_seconds=0"]) == 0
+    measured = json.loads((judged / "metrics.json").read_text())
+    names = {"success_mujoco", "success_over_cloning", "success_random", "success_scripted"}
+    names |= {"rank_mmrv", "return_gap", "train_minutes", "optimism_bias"}
+    assert names <= measured.keys()
+    assert measured["policies"] >= 12
+    report = json.loads((judged / "report.json").read_text())
+    assert len(report["policies"]) == measured["policies"]
+    assert (judged / "ranking.png").stat().st_size > 10_000
+
+
+def test_mistakes_in_the_command_are_explained(
+    world_model: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["policy", "train", "world=push", f"out={tmp_path / 'a'}"]) == 2
+    assert "world=PushLearned" in capsys.readouterr().err
+    assert train(world_model, tmp_path / "none", tmp_path / "b") == 1
+    assert "worldmodel record" in capsys.readouterr().err
+    assert train(world_model, recording, tmp_path / "c", "imagination.rounds=0") == 2
+    assert "imagination.rounds=0" in capsys.readouterr().err
+    assert main(["policy", "mode=dance", f"out={tmp_path / 'd'}"]) == 2
+    assert "train and evaluate" in capsys.readouterr().err
