@@ -63,7 +63,7 @@ class PatchEmbedding(nn.Module):
 
     def positions_for(self, rows: int, columns: int) -> Tensor:
         """Positions (rows · columns, D), row by row."""
-        grid = self.positions
+        grid: Tensor = self.positions
         if grid.shape[2:] != (rows, columns):
             grid = F.interpolate(grid, (rows, columns), mode="bilinear", antialias=True)
         return grid[0].flatten(1).T

@@ -22,7 +22,7 @@ from multimodal.language.phrasing import FAMILIES, HELD_OUT
 __all__ = ["SPOKEN_FAMILIES", "record_questions", "spoken_texts"]
 
 SPOKEN_FAMILIES: Final = ("colour.of_shape", "shape.of_colour", "count.objects")
-_GAPS = {
+_GAPS: Final[dict[str, list[dict[str, str]]]] = {
     "colour.of_shape": [{"thing": shape} for shape in SHAPES],
     "shape.of_colour": [{"colour": colour} for colour in COLOURS],
     "count.objects": [{}],

@@ -47,9 +47,11 @@ class NativeModel(ModelMixin, ConfigMixin):
         length: int = 512,
     ) -> None:
         super().__init__()
-        self.words = Vocabulary(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in vocabulary.items()}
-        )
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in vocabulary.items()
+        }
+        self.words = Vocabulary(**fields)
         self.embed = nn.Embedding(self.words.size, width)
         self.modality = nn.Embedding(len(Modality), width)
         self.place = nn.Embedding(places + 1, width)

@@ -36,7 +36,8 @@ def test_the_report_names_every_dropped_item_with_its_reason(evaluation):
 
 
 def test_a_damaged_clip_still_shows_the_same():
-    clip = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3)).astype(np.uint8)
+    ramp = np.linspace(40, 220, 64)[:, None, None]
+    clip = np.broadcast_to(ramp, (3, 64, 64, 3)).astype(np.uint8)
     for seed in range(6):
         other = damaged(clip, np.random.default_rng(seed))
         assert other.shape == clip.shape

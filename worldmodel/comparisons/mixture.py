@@ -16,6 +16,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from multimodal.errors import ConfigError
 from multimodal.native.rows import ROW_KINDS, NativeRows
 from multimodal.sequence import collate
 from worldmodel.comparisons.arms import train_arm
@@ -80,8 +81,15 @@ def compare(source: Source, directory: RunDirectory) -> dict[str, float]:
 
     Returns:
         For each arm its losses by modality in nats a token, and whether it regresses nothing.
+
+    Raises:
+        ConfigError: no shares of the pull.
+        CheckpointError: the stage `image_codes` is not done there.
     """
-    senses, cfg = senses_of(source), source.cfg
+    cfg = source.cfg
+    if cfg.pull is None:
+        raise ConfigError("the balanced arms need shares of the pull: leave pull as it is.")
+    senses = senses_of(source)
     latents = seen_latents(source, source.flat, cfg.data)
     mixture: Any = OmegaConf.to_container(cfg.mixture, resolve=True)
     pull: Any = OmegaConf.to_container(cfg.pull, resolve=True)

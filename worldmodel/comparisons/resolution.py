@@ -69,7 +69,7 @@ def compare(source: Source, directory: RunDirectory) -> dict[str, float]:
     flat, tokenizer = source.flat, text_tokenizer(source)
     config: Any = OmegaConf.to_container(source.cfg.size.resolution, resolve=True)
     depth, further = int(config.pop("reader_depth")), float(config.pop("further"))
-    rows, columns = patch_grid(*flat.frames.shape[1:3], config["patch_px"])
+    rows, columns = patch_grid(flat.frames.shape[1], flat.frames.shape[2], config["patch_px"])
     size = {**config, "grid": rows}
     settings = stage_settings(source, "resolution")
     train = AskedFrames(flat, tokenizer, "train", source.cfg.seed, _DRAWS)

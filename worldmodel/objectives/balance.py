@@ -23,6 +23,7 @@ class GradientBalance(nn.Module):
         decay: of the running mean.
     """
 
+    shares: Tensor
     norms: Tensor
     seen: Tensor
 

@@ -13,9 +13,9 @@ from worldmodel.comparisons import COMPARISONS
 from worldmodel.device import choose_compute
 from worldmodel.runs import RunDirectory
 from worldmodel.training.chain import StageRecord, export_pipeline, run_stage
+from worldmodel.training.layer_stages import LAYER_STAGES, layer_module
 from worldmodel.training.processes import is_first, joined_processes, process_count, wait_for_all
 from worldmodel.training.record import environment_record, shown_command
-from worldmodel.training.layer_stages import LAYER_STAGES, layer_module
 from worldmodel.training.stages import (
     NATIVE_STAGES,
     STAGES,
@@ -95,6 +95,8 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(
             f"from_run is for a single stage: objective={cfg.objective} trains all of them"
         )
+    if process_count() > 1 and cfg.objective in COMPARISONS:
+        raise ConfigError(f"objective={cfg.objective} compares its arms in a single process")
     if process_count() > 1 and cfg.out is None:
         raise ConfigError("several processes write to one folder: name it with out=DIR")
 
