@@ -19,7 +19,7 @@ from multimodal.errors import AudioError, MissingExtraError, MissingProgramError
 
 __all__ = ["ENGINES", "Voice", "available", "speak", "speak_many"]
 
-_TIMEOUT_S = 60
+_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,12 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         return self._count
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Features float32 (B, 80, F) and the texts."""
+        """One batch.
+
+        Returns:
+            features float32 (B, 80, F), texts, and spans float32 (B, 2), the positions of the
+            encoder between which each is said.
+        """
         if not 0 <= index < self._count:
             raise IndexError(index)
         rng = np.random.default_rng((self._seed, 2, index))
@@ -79,15 +84,21 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         # Silence before and after; some have much of it.
         margin = int(rng.choice([0.3, 0.6, 1.0]) * RATE_HZ)
         samples = -(-(max(each.samples for each in chosen) + margin) // STEP) * STEP
-        sounds, texts = [], []
+        sounds, texts, spans = [], [], []
         for each in chosen:
-            nobody = rng.random() < _NOBODY
-            sounds.append(self._nobody(rng, samples) if nobody else self._said(rng, each, samples))
-            texts.append("" if nobody else each.text)
+            if rng.random() < _NOBODY:
+                sounds.append(self._nobody(rng, samples))
+                texts.append("")
+                spans.append((0.0, 0.0))
+                continue
+            start = int(rng.integers(0, samples - each.samples + 1))
+            sounds.append(self._said(rng, each, start, samples))
+            texts.append(each.text)
+            spans.append((start / STEP, (start + each.samples) / STEP))
         features = log_mel(torch.from_numpy(np.stack(sounds)), window_s=None)
         if self._varied:
             features = _masked(rng, _warped(rng, features))
-        return {"features": features, "texts": texts}
+        return {"features": features, "texts": texts, "spans": torch.tensor(spans)}
 
     def _choose(self, rng: np.random.Generator) -> list[Spoken]:
         middle = int(rng.integers(len(self._utterances)))
@@ -97,9 +108,8 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         picked = rng.choice(len(near), min(count, len(near)), replace=False)
         return [near[number] for number in picked]
 
-    def _said(self, rng: np.random.Generator, spoken: Spoken, samples: int) -> Sound:
+    def _said(self, rng: np.random.Generator, spoken: Spoken, start: int, samples: int) -> Sound:
         sound = np.zeros(samples, np.float32)
-        start = int(rng.integers(0, samples - spoken.samples + 1))
         sound[start : start + spoken.samples] = self._corpus.read(spoken)
         if not self._varied:
             return add_noise(sound, coloured_noise(rng, samples), 15.0)

@@ -60,7 +60,7 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
 HEARD_SPEAKERS = frozenset({"kal16", "slt"})
 """Voices of the test whose speaker is heard in training, in the speech of another engine."""
 # An engine with few voices says more with each of them.
-_TIMES = {"espeak-ng": 1, "festival": 2, "flite": 4, "piper": 4}
+_TIMES = {"espeak-ng": 1, "festival": 2, "flite": 4, "piper": 2}
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,9 @@
-"""What the recogniser is trained for: the same text from both of its heads."""
+"""What the recogniser is trained for: the same text from both of its heads.
+
+CTC alone finds out slowly where the words are. At first each position is also told the word that
+would be there if all letters took the same time: wrong by a tenth of a second or two, but a way
+that CTC may go, and the start of a better one.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from torch import Tensor, nn
 
 from multimodal.speech.model import BLANK, SpeechModel, word_ids
 
-__all__ = ["RecogniserObjective"]
+__all__ = ["RecogniserObjective", "evenly_said"]
 
 
 class RecogniserObjective(nn.Module):
@@ -19,23 +24,32 @@ class RecogniserObjective(nn.Module):
     Args:
         model: the network to train.
         ctc_weight: share of the CTC loss.
+        guided_steps: steps over which the guidance of the positions fades to nothing.
     """
 
-    def __init__(self, model: SpeechModel, ctc_weight: float = 0.6) -> None:
+    def __init__(
+        self, model: SpeechModel, ctc_weight: float = 0.6, guided_steps: int = 400
+    ) -> None:
         super().__init__()
         self.model = model
-        self.ctc_weight = ctc_weight
+        self.ctc_weight, self.guided_steps = ctc_weight, guided_steps
+        self.register_buffer("done", torch.tensor(0.0))
 
-    def forward(self, features: Tensor, texts: list[str]) -> dict[str, Tensor]:
+    def after_step(self, step: int) -> None:
+        """Note how far the training is."""
+        self.done.fill_(float(step))
+
+    def forward(self, features: Tensor, texts: list[str], spans: Tensor) -> dict[str, Tensor]:
         """Loss of a batch.
 
         Args:
             features: float (B, 80, F).
             texts: B texts.
+            spans: float (B, 2), the positions of the encoder between which they are said.
 
         Returns:
-            loss, ctc (nats for each word), decoder (nats for each word) and wrong, the
-            share of words that the decoder would write differently.
+            loss, guided (nats for each position), ctc and decoder (nats for each word) and wrong,
+            the share of words that the decoder would write differently.
         """
         hidden = self.model.encode(features)
         frames = self.model.frame_logits(hidden)
@@ -43,13 +57,16 @@ class RecogniserObjective(nn.Module):
         written = self.model.text_logits(hidden, read)
         with torch.autocast(features.device.type, enabled=False):
             ctc = self._ctc(frames.float(), texts)
+            where = evenly_said(texts, spans, frames.shape[1]).to(frames.device)
+            guided = F.cross_entropy(frames.float().flatten(0, 1), where.flatten())
             logits = written.float().flatten(0, 1)
             decoder = F.cross_entropy(logits, write.flatten(), label_smoothing=0.05)
             known = write.flatten() >= 0
             wrong = (logits.argmax(-1) != write.flatten())[known].float().mean()
-        loss = self.ctc_weight * ctc + (1 - self.ctc_weight) * decoder
-        metrics = {"ctc": ctc.detach(), "decoder": decoder.detach(), "wrong": wrong.detach()}
-        return {"loss": loss, **metrics}
+        guidance = (1 - self.done / self.guided_steps).clamp_min(0)
+        loss = self.ctc_weight * ctc + (1 - self.ctc_weight) * decoder + guidance * guided
+        metrics = {"guided": guided, "ctc": ctc, "decoder": decoder, "wrong": wrong}
+        return {"loss": loss, **{name: each.detach() for name, each in metrics.items()}}
 
     def _ctc(self, logits: Tensor, texts: list[str]) -> Tensor:
         rows = [word_ids(text) for text in texts]
@@ -62,3 +79,21 @@ class RecogniserObjective(nn.Module):
     def export(self, directory: Path) -> None:
         """Write the network in transformers' form into `directory`."""
         self.model.save_pretrained(directory)
+
+
+def evenly_said(texts: list[str], spans: Tensor, positions: int) -> Tensor:
+    """The word at each position if every letter took the same time, int64 (B, positions).
+
+    Args:
+        texts: B texts.
+        spans: float (B, 2), where each begins and ends.
+        positions: how many there are.
+    """
+    where = torch.full((len(texts), positions), BLANK)
+    for row, text, (start, end) in zip(where, texts, spans.tolist(), strict=True):
+        place, each = start, (end - start) / max(1, len(text) + 1)
+        for word in text.split():
+            following = place + each * (len(word) + 1)
+            row[round(place) : round(following)] = word_ids(word)[0]
+            place = following
+    return where
