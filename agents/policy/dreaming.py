@@ -72,24 +72,38 @@ def train_in_imagination(
     Raises:
         ConfigError: rewards of the model are not finite.
         CheckpointError: the saved state is of another policy.
+        KeyboardInterrupt: Ctrl-C; what was learned is kept, and the run goes on from there.
     """
     first, spent = _resumed(improver, folder)
     begun = time.perf_counter() - spent
-    for number in range(first, dream.rounds):
-        generator = torch.Generator().manual_seed(dream.seed * 1_000_003 + number)
-        rng = np.random.default_rng([dream.seed, number])
-        since = time.perf_counter()
-        batch = imagination.roll(improver.policy, dream.horizon, rng, generator)
-        figures = improver.improve(batch, generator, actor=number >= dream.warmup)
-        seconds = time.perf_counter() - since
-        figures["steps_per_s"] = imagination.lanes * dream.horizon / seconds
-        report({"round": number + 1, "time_s": time.perf_counter() - begun, **figures})
-        if number + 1 in dream.keep:
-            with atomic_directory(folder / f"kept-{number + 1:05d}") as hidden:
-                improver.policy.save_pretrained(hidden)
-        if (number + 1) % dream.save_every == 0 or number + 1 == dream.rounds:
-            _save(improver, folder / _STATE, number + 1, time.perf_counter() - begun)
+    number = first
+    try:
+        while number < dream.rounds:
+            figures = _round(improver, imagination, dream, number)
+            number += 1
+            report({"round": number, "time_s": time.perf_counter() - begun, **figures})
+            if number in dream.keep:
+                with atomic_directory(folder / f"kept-{number:05d}") as hidden:
+                    improver.policy.save_pretrained(hidden)
+            if number % dream.save_every == 0 or number == dream.rounds:
+                _save(improver, folder / _STATE, number, time.perf_counter() - begun)
+    except KeyboardInterrupt:
+        _save(improver, folder / _STATE, number, time.perf_counter() - begun)
+        raise
     return time.perf_counter() - begun
+
+
+def _round(
+    improver: Improver, imagination: Imagination, dream: Dream, number: int
+) -> dict[str, float]:
+    """Roll out and improve once."""
+    rng = np.random.default_rng([dream.seed, number])
+    generator = torch.Generator().manual_seed(dream.seed * 1_000_003 + number)
+    since = time.perf_counter()
+    batch = imagination.roll(improver.policy, dream.horizon, rng, generator)
+    figures = improver.improve(batch, generator, actor=number >= dream.warmup)
+    seconds = time.perf_counter() - since
+    return {**figures, "steps_per_s": imagination.lanes * dream.horizon / seconds}
 
 
 def _save(improver: Improver, target: Path, rounds: int, seconds: float) -> None:

@@ -40,11 +40,11 @@ class Settings:
     discount: float = 0.97
     mix: float = 0.95
     clip: float = 0.2
-    epochs: int = 3
-    minibatch: int = 512
-    entropy: float = 0.003
+    epochs: int = 6
+    minibatch: int = 256
+    entropy: float = 0.002
     prior: float = 0.02
-    learning_rate: float = 5e-4
+    learning_rate: float = 3e-4
     grad_clip: float = 1.0
 
 

@@ -14,7 +14,10 @@ from diffusers.configuration_utils import register_to_config
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from agents.policy.aims import image_aims
 from agents.policy.heads import ActionHead, ReturnHead
+from agents.policy.instructions import goals_of
+from agents.policy.sight import Sight
 from agents.policy.view import PushView
 from multimodal.errors import ActionError, CheckpointError, FrameError
 from multimodal.tokenizer import VideoTokenizer
@@ -122,6 +125,27 @@ class Policy(ModelMixin, ConfigMixin):
             flat = log_probs.exp().flatten(0, 1)
             index = torch.multinomial(flat, 1, generator=generator).view(log_probs.shape[:2])
         return self.scaled(self.action.actions(index)).clamp(self.low, self.high)
+
+    def goals_of(self, instructions: Sequence[str]) -> Tensor:
+        """Goal vectors (B, G) of instructions such as "push the red cube to the green target".
+
+        Raises:
+            StateError: an instruction that names no object by its colour, or no place.
+        """
+        return goals_of(instructions).to(self.low.device)
+
+    def aims_of_images(self, seen: Tensor | NDArray[Any], wanted: Tensor | NDArray[Any]) -> Tensor:
+        """Aims (B, AIM_DIM), to be passed to `act` as goals, that make the present like pictures.
+
+        Args:
+            seen: the present, latents or frames, as for `act`.
+            wanted: goal images, likewise; each shows one object somewhere else.
+
+        Raises:
+            StateError: a goal image shows no object at another place.
+        """
+        now, then = (Sight.from_vector(self.view.perceive(self.latents(x))) for x in (seen, wanted))
+        return image_aims(now, then)
 
     def latents(self, seen: Tensor | NDArray[Any]) -> Tensor:
         """Latents (B, N, C) of latents or of frames uint8 (B, H, W, 3).

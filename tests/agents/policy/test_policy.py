@@ -59,3 +59,18 @@ def test_what_does_not_fit_is_refused_with_what_to_do(policy: Policy, tmp_path: 
         policy.attach(VideoTokenizer(latent_channels=8, width=16))
     with pytest.raises(CheckpointError):
         Policy.from_pretrained(tmp_path / "nothing")
+
+
+def test_instructions_are_the_goals_they_were_made_from(policy: Policy) -> None:
+    world = PushWorld()
+    for seed in range(30):
+        _, info = world.reset(seed=seed)
+        goals = policy.goals_of([info["instruction"]])
+        assert torch.equal(goals[0], torch.from_numpy(info["goal"])), info["instruction"]
+    world.close()
+
+
+@pytest.mark.parametrize("text", ["push the cube to the red target", "push it", "sing a song"])
+def test_an_instruction_without_object_or_place_is_refused(policy: Policy, text: str) -> None:
+    with pytest.raises(StateError, match="such as"):
+        policy.goals_of([text])

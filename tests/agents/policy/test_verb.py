@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agents.policy import Policy
+from agents.policy.card import pack_policy
 from worldmodel.cli import main
 
 SMALL = [
@@ -50,6 +51,11 @@ def test_train_resume_and_evaluate(world_model: Path, recording: Path, tmp_path:
     report = json.loads((judged / "report.json").read_text())
     assert len(report["policies"]) == measured["policies"]
     assert (judged / "ranking.png").stat().st_size > 10_000
+    pack_policy(out, judged, tmp_path / "shipped", "Undertrained.")
+    assert Policy.from_pretrained(tmp_path / "shipped", trunk=None).action_dim == 2
+    card = (tmp_path / "shipped" / "README.md").read_text()
+    assert f"{measured['success_mujoco']:.3g}" in card
+    assert "Undertrained." in card
 
 
 def test_mistakes_in_the_command_are_explained(
