@@ -37,14 +37,14 @@ class Imagined(NamedTuple):
     Attributes:
         features: before each step and after the last (T + 1, B, F); after an end they are those of
             the lane's next beginning.
-        index: action bins taken (T, B, A).
+        bins: action bins taken (T, B, A).
         chance: log-probability of those under the policy that acted (T, B).
         rewards: (T, B).
         ends: whether that step reached the goal, bool (T, B).
     """
 
     features: Tensor
-    index: Tensor
+    bins: Tensor
     chance: Tensor
     rewards: Tensor
     ends: Tensor
@@ -103,7 +103,7 @@ class Imagination:
         view = policy.view
         aims = view.aims(self._goals)
         features = [view.features(view.perceive(self._present), aims)]
-        index, chance, rewards, ends = [], [], [], []
+        bins, chance, rewards, ends = [], [], [], []
         for _ in range(horizon):
             log_probs = policy.log_probs(features[-1])
             flat = log_probs.exp().flatten(0, 1)
@@ -114,7 +114,7 @@ class Imagination:
                 self._state = self.pipeline.advance(self._running, bounded)
             seen = view.perceive(self._present)
             reward, end = view.outcome(seen, aims, actions)
-            index.append(drawn)
+            bins.append(drawn)
             chance.append(log_prob(log_probs, drawn))
             rewards.append(reward)
             ends.append(end)
@@ -123,7 +123,7 @@ class Imagination:
                 aims = view.aims(self._goals)
                 seen = view.perceive(self._present)
             features.append(view.features(seen, aims))
-        return Imagined(*(torch.stack(part) for part in (features, index, chance, rewards, ends)))
+        return Imagined(*(torch.stack(part) for part in (features, bins, chance, rewards, ends)))
 
     @property
     def _running(self) -> RolloutState:

@@ -103,7 +103,7 @@ class Improver:
             advantages = (returns - values[:-1]) / scale
         told = {
             "features": batch.features[:-1].flatten(0, 1),
-            "index": batch.index.flatten(0, 1),
+            "bins": batch.bins.flatten(0, 1),
             "chance": batch.chance.flatten(),
             "returns": returns.flatten(),
             "advantages": advantages.flatten(),
@@ -128,7 +128,7 @@ class Improver:
         value_logits = self.policy.values(chosen["features"])
         critic_loss = self.policy.value.loss(value_logits, chosen["returns"]).mean()
         log_probs = self.policy.log_probs(chosen["features"])
-        ratio = (log_prob(log_probs, chosen["index"]) - chosen["chance"]).exp()
+        ratio = (log_prob(log_probs, chosen["bins"]) - chosen["chance"]).exp()
         gain = chosen["advantages"]
         clipped = ratio.clamp(1 - settings.clip, 1 + settings.clip)
         actor_loss = -torch.minimum(ratio * gain, clipped * gain).mean()

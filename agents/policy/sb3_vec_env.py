@@ -54,7 +54,7 @@ class LearnedVecEnv(VecEnv):
         before = self._goals.copy()
         frames, rewards, ended, truncated, info = self.env.step(self._actions)
         observed = self._observed(frames, info)
-        done = ended | truncated
+        done = np.asarray(ended | truncated)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for lane in np.flatnonzero(done):
             last = {"frame": info["final_obs"][lane]}

@@ -45,8 +45,8 @@ def true_sight(state: Mapping[str, NDArray[Any]]) -> Sight:
     look = np.zeros((*colour.shape, len(SHAPES) + 4))
     np.put_along_axis(look, shape[..., None], 1.0, -1)
     three, four = shape == _TRIANGLE, (shape == _CUBE) | (shape == _CROSS)
-    turns = (np.cos(3 * yaw) * three, np.sin(3 * yaw) * three)
-    turns += (np.cos(4 * yaw) * four, np.sin(4 * yaw) * four)
+    turns = [np.cos(3 * yaw) * three, np.sin(3 * yaw) * three]
+    turns += [np.cos(4 * yaw) * four, np.sin(4 * yaw) * four]
     look[..., len(SHAPES) :] = np.stack(turns, -1)
     looks[rows, colour] = look
     zones[rows, state["zone_colour"]] = state["zone_position_m"]

@@ -19,7 +19,7 @@ from worldmodel.pipeline import WorldModelPipeline
 
 __all__ = ["imagined_steps_per_s", "throughput_figures"]
 
-_HORIZON = 16
+_HORIZON = 8
 
 
 class _OneStart:

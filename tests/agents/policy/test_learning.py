@@ -118,7 +118,7 @@ def test_imagined_lanes_go_on_from_round_to_round_and_begin_anew(
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     first = imagination.roll(policy, 3, rng, generator)
     assert first.features.shape[:2] == (4, 6)
-    assert first.index.shape == (3, 6, 2)
+    assert first.bins.shape == (3, 6, 2)
     second = imagination.roll(policy, 3, rng, generator)
     assert torch.equal(first.features[-1], second.features[0])
     third = imagination.roll(policy, 3, rng, generator)
