@@ -58,8 +58,8 @@ class Parts:
         settings = AgentSettings(commit=int(cfg.commit))
         eyes = Eyes(self.probe)
         if imagine == "none":
-            planner = FirstProposal(int(cfg.commit), seed)
-            return PlanningAgent(eyes, None, planner, settings, understand)
+            first = FirstProposal(int(cfg.commit), seed)
+            return PlanningAgent(eyes, None, first, settings, understand)
         planner, model = make_planner(cfg, seed), self._model(imagine, world)
         quick = make_planner(OmegaConf.merge(cfg, {"planner": _QUICK}), seed)
         return PlanningAgent(eyes, model, planner, settings, understand, quick)

@@ -80,7 +80,9 @@ def carry_out(
     ticks = 0
     while ticks < max_ticks:
         began = time.perf_counter()
-        privileged = {name: info[name] for name in ("state", "success") if name in info}
+        privileged: dict[str, Any] = {
+            name: info[name] for name in ("state", "success") if name in info
+        }
         decision = agent.act(Observation(frame, instruction, ticks, privileged))
         record.agent(agent)
         if stop is not None and stop.is_set():

@@ -33,7 +33,7 @@ def run(cfg: DictConfig) -> int:
         raise DatasetError(f"The trace in {cfg.trace} lacks its beginning.")
     directory = RunDirectory.open("agent", cfg.out)
     named = {"world": events[0]["world"], "checkpoint": events[0]["checkpoint"]}
-    world = make_world(OmegaConf.merge(OmegaConf.create(named)))
+    world = make_world(OmegaConf.create(named))
     try:
         replayed = replay(str(cfg.trace), world)
     finally:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from omegaconf import DictConfig
 from pydantic import BaseModel, Field, create_model
 
 from agents.acting.planning_agent import Understand, understood
-from agents.backends.messages import Message, Reasoner
+from agents.backends.messages import Message, Reasoner, one_of
 from agents.language.ground import Grounded
 from agents.language.parse import parse
 from agents.language.steps import AtWall, InZone, Step
@@ -98,16 +98,17 @@ def _places(sighting: Sighting) -> tuple[str, ...]:
 def _schema(sighting: Sighting) -> type[BaseModel]:
     """What can be answered in front of this scene."""
     things = tuple(thing.name for thing in sighting.objects)
-    step = create_model(
-        "ChosenStep",
-        object=(Literal[things], Field()),  # type: ignore[valid-type]
-        place=(Literal[_places(sighting)], Field()),  # type: ignore[misc]
-    )
-    return create_model(
-        "ChosenSteps",
-        decision=(Literal["act", "ask", "refuse"], Field()),
-        steps=(list[step], Field(max_length=_MOST_STEPS)),  # type: ignore[valid-type]
-    )
+    places = _places(sighting)
+    parts: dict[str, Any] = {
+        "object": (one_of(things), Field()),
+        "place": (one_of(places), Field()),
+    }
+    step: Any = create_model("ChosenStep", **parts)
+    fields: dict[str, Any] = {
+        "decision": (one_of(("act", "ask", "refuse")), Field()),
+        "steps": (list[step], Field(max_length=_MOST_STEPS)),
+    }
+    return create_model("ChosenSteps", **fields)
 
 
 def _steps(reply: dict[str, Any], instruction: str, sighting: Sighting) -> Grounded:

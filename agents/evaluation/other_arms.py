@@ -94,11 +94,12 @@ def measure_ears(sheet: Sheet) -> None:
 
 def measure_page(sheet: Sheet, pages: int) -> None:
     """The same agent on screenshots of pages that are laid out differently each time."""
-    success, errors = [], []
+    success: list[float] = []
+    errors: list[float] = []
     for seed in range(pages):
         colour = COLOURS[seed % len(COLOURS)]
-        size = {"width_px": 900 - 120 * (seed % 4), "height_px": 700 - 60 * (seed % 5)}
-        with opened_page(seed=seed, **size) as page:
+        wide, high = 900 - 120 * (seed % 4), 700 - 60 * (seed % 5)
+        with opened_page(seed=seed, width_px=wide, height_px=high) as page:
             browsed = browse(page, f"set the target colour to {colour} and press start")
         success.append(float(browsed.success))
         errors += browsed.click_error_px

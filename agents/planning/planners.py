@@ -141,7 +141,8 @@ class _Search:
     def _around(
         self, means: NDArray[Any], spread: float | NDArray[np.float64]
     ) -> NDArray[np.float32]:
-        noise = coloured_noise(self._rng, *means.shape, self.beta)
+        count, horizon, dims = means.shape
+        noise = coloured_noise(self._rng, count, horizon, dims, self.beta)
         return np.clip(means + spread * noise, -1, 1).astype(np.float32)
 
 
