@@ -13,7 +13,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from envs.learned_speed import LearnedWorld, LongRollout, flops_per_step, long_rollout, stage_work
+from envs.learned_speed import (
+    LearnedWorld,
+    LongRollout,
+    dynamics_turns,
+    flops_per_step,
+    long_rollout,
+    stage_work,
+)
 from envs.simulator_speed import PUSH, PUSHER, Simulator, together
 from envs.stopwatch import Speed, count_for, take_turns
 from multimodal.errors import ConfigError
@@ -34,6 +41,7 @@ TARGETS: dict[str, tuple[float | None, float | None]] = {
     "push_fps_2": (1000, None),
 }
 
+_PARTS = ("encode", "dynamics", "decode", "layers")
 MEANINGS: dict[str, str] = {
     "fps_single": "steps/s of one learned environment, decoded frames",
     "fps_single_over_pusher": "fps_single over pusher_v5_fps",
@@ -44,7 +52,8 @@ MEANINGS: dict[str, str] = {
     "dynamics_ms": "dynamics and heads, one step",
     "decode_ms": "tokeniser decoder, one frame",
     "matmul_peak_gflops": "peak of matrix products in the format of the model",
-    "matmul_share": "share of that peak in batched stepping",
+    "layers_ms": "carrying the layers, one step, instead of dynamics and decoder",
+    "matmul_share": "share of that peak in batched stepping of the dynamics",
     "step_time_ratio": "time of the late step over step 100",
     "rss_ratio": "resident memory at the late step over step 100",
 }
@@ -77,6 +86,7 @@ def run(cfg: DictConfig) -> int:
         long = _long_rollout(pipeline, frame, cfg)
         turns: dict[str, Callable[[float], float]] = {
             **world.turns(),
+            **dynamics_turns(pipeline, frame, batches),
             **_simulator_turns(stack),
             "matmul": partial(_matmul_flops_per_s, choose_compute().device, pipeline.dtype),
             **{
@@ -86,7 +96,8 @@ def run(cfg: DictConfig) -> int:
         }
         with Console().status("measuring speeds"):
             speeds = take_turns(turns, cfg.seconds)
-        flops = {lanes: flops_per_step(pipeline, frame, lanes) for lanes in batches}
+        plain = pipeline.without_layers()
+        flops = {lanes: flops_per_step(plain, frame, lanes) for lanes in batches}
     metrics = _metrics(speeds, flops, long)
     report = _report(cfg, metrics, speeds, flops, long)
     directory.write_json("bench.json", {**report, "format": str(pipeline.dtype)})
@@ -141,15 +152,15 @@ def _metrics(
     speeds: Mapping[str, Speed], flops: Mapping[int, int], long: LongRollout
 ) -> dict[str, float]:
     """Turn what was measured into the named figures."""
-    stages_ms = {
-        f"{name}_ms": 1e3 / speeds[name].median for name in ("encode", "dynamics", "decode")
-    }
+    stages_ms = {f"{name}_ms": 1e3 / speeds[name].median for name in _PARTS if name in speeds}
     figures = {
-        name: speed.median for name, speed in speeds.items() if name.startswith(("fps_", "push"))
+        name: speed.median
+        for name, speed in speeds.items()
+        if name.startswith(("fps_", "push", "dynamics_batched"))
     }
     # Peak against peak: the fastest round of stepping over the fastest round of multiplying.
     shares = {
-        lanes: speeds[f"fps_batched_{lanes}"].best / lanes * count / speeds["matmul"].best
+        lanes: speeds[f"dynamics_batched_{lanes}"].best / lanes * count / speeds["matmul"].best
         for lanes, count in flops.items()
     }
     return {

@@ -33,6 +33,7 @@ def run(cfg: DictConfig) -> int:
     assert isinstance(options, dict)
     order = Order(
         checkpoint=str(cfg.checkpoint),
+        layers=True,
         probe="checkpoint",
         world_id=str(cfg.world.id),
         size_px=int(cfg.world.size_px),

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from envs.stopwatch import count_for
 from worldmodel.device import choose_compute
+from worldmodel.layered import carry
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.rollout_state import RolloutState
 
@@ -25,6 +26,7 @@ __all__ = [
     "LearnedWorld",
     "LongRollout",
     "count_flops",
+    "dynamics_turns",
     "flops_per_step",
     "long_rollout",
     "stage_work",
@@ -144,20 +146,48 @@ def stage_work(
         frame: a frame it can start from, uint8 (H, W, 3).
 
     Returns:
-        `encode`, `dynamics` (outcome heads included) and `decode`, each a function for
+        `encode`, `dynamics` (outcome heads included) and `decode`, and `layers` where the model
+        carries them, which then takes the place of the last two; each a function for
         `envs.stopwatch.count_for`.
     """
-    state, action = _started(pipeline, frame, 1)
+    plain = pipeline.without_layers()
+    state, action = _started(plain, frame, 1)
     frames_BTHWC = torch.from_numpy(frame.copy())[None, None].to(pipeline.device)
 
     def dynamics() -> None:
-        pipeline.outcome(pipeline.advance(state, action))
+        plain.outcome(plain.advance(state, action))
 
-    return {
+    work: dict[str, Callable[[], int]] = {
         "encode": partial(_timed, pipeline.tokenizer.encode, frames_BTHWC),
         "dynamics": partial(_timed, dynamics),
-        "decode": partial(_timed, pipeline.render, state),
+        "decode": partial(_timed, plain.render, state),
     }
+    if pipeline.motion is not None:
+        layered = _started(pipeline, frame, 1)[0].layered
+        work["layers"] = partial(_timed, carry, pipeline.motion, layered, action)
+    return work
+
+
+def dynamics_turns(
+    pipeline: WorldModelPipeline, frame: NDArray[np.uint8], batches: Sequence[int]
+) -> dict[str, Callable[[float], float]]:
+    """Batched stepping of the dynamics alone, for `envs.stopwatch.take_turns`.
+
+    Args:
+        pipeline: the model.
+        frame: a frame it can start from, uint8 (H, W, 3).
+        batches: numbers of rollouts that are stepped together.
+
+    Returns:
+        `dynamics_batched_N` for each number N, which counts frames.
+    """
+    plain = pipeline.without_layers()
+
+    def turn(lanes: int) -> Callable[[float], float]:
+        state, action = _started(plain, frame, lanes)
+        return partial(count_for, work=lambda: lanes * _timed(plain.step, state, action))
+
+    return {f"dynamics_batched_{lanes}": turn(lanes) for lanes in batches}
 
 
 @torch.inference_mode()

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from multimodal.errors import ConfigError, StateError
 from worldmodel.device import choose_compute
 from worldmodel.pipeline import WorldModelPipeline
@@ -69,12 +67,7 @@ def checked_rollout(state: Any, pipeline: WorldModelPipeline, lanes: int) -> Rol
             f"The state has {state.batch_size} lanes and this environment {lanes}. "
             "Take lanes out of it with select()."
         )
-    config = pipeline.dynamics.config
-    blank = torch.zeros(1, pipeline.dynamics.tokens, config.channels, device=pipeline.device)
-    lane = torch.zeros(1, dtype=torch.long, device=pipeline.device)
-    fresh = RolloutState(
-        pipeline.dynamics.start(blank), blank.new_zeros(1, pipeline.goal_dim), lane, lane
-    )
+    fresh = pipeline.blank_state()
     wanted = {name: tuple(value.shape[1:]) for name, value in fresh.arrays().items()}
     given = {name: tuple(value.shape[1:]) for name, value in state.arrays().items()}
     if wanted != given:

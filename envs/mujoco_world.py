@@ -280,6 +280,10 @@ class MujocoWorld(gym.Env[Frame, NDArray[np.float32]]):
         """The geom id behind every pixel, -1 for none: int32 (H, W); see `segmentation_labels`."""
         return self._ready_renderer().segmentation(self._view)
 
+    def fine_segmentation(self) -> NDArray[np.int32]:
+        """The same at the size that frames are drawn at before they are averaged (2H, 2W)."""
+        return self._ready_renderer().fine_segmentation(self._view)
+
     @property
     def segmentation_labels(self) -> dict[int, str]:
         """Name of every geom id that `segmentation` can return."""

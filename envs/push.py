@@ -17,6 +17,7 @@ from envs.push_scene import (
     COLOURS,
     OBJECT_INERTIA_KG_M2,
     OBJECT_MASS_KG,
+    OBJECT_REST_HEIGHT_M,
     PUSHER_SPEED_M_S,
     SHAPES,
     SLOTS,
@@ -34,7 +35,6 @@ from multimodal.language import STILL_KINDS, Question, Scene, ask
 __all__ = ["PushWorld"]
 
 _OBJECT_RADIUS_M = 0.04
-_REST_HEIGHT_M = 0.0222
 _PARKED_M = 5.0
 _STATE_UNITS = {
     "pusher_position_m": "m",
@@ -185,7 +185,7 @@ class PushWorld(MujocoWorld):
             yaw = self.np_random.uniform(-np.pi, np.pi)
             pose = self.data.qpos[2 + 7 * slot : 9 + 7 * slot]
             pose[:2] = placed_m[slot] if present else (_PARKED_M + slot, _PARKED_M)
-            pose[2:] = (_REST_HEIGHT_M, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+            pose[2:] = (OBJECT_REST_HEIGHT_M, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
 
     def _open_goals(self, count: int) -> list[PushGoal]:
         """Every goal of this scene that is not reached already."""

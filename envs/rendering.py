@@ -141,6 +141,10 @@ class FrameRenderer:
 
     def segmentation(self, data: Any) -> NDArray[np.int32]:
         """Draw the geom id of every pixel, -1 where there is none: int32 (H, W)."""
+        return self.fine_segmentation(data)[::SUPERSAMPLING, ::SUPERSAMPLING]
+
+    def fine_segmentation(self, data: Any) -> NDArray[np.int32]:
+        """The same at the size that frames are drawn at before they are averaged."""
         import mujoco
 
         self._renderer.enable_segmentation_rendering()
@@ -149,8 +153,7 @@ class FrameRenderer:
             pairs = self._renderer.render()
         finally:
             self._renderer.disable_segmentation_rendering()
-        coarse = pairs[::SUPERSAMPLING, ::SUPERSAMPLING]
-        ids, kinds = coarse[..., 0], coarse[..., 1]
+        ids, kinds = pairs[..., 0], pairs[..., 1]
         return np.where(kinds == int(mujoco.mjtObj.mjOBJ_GEOM), ids, -1).astype(np.int32)
 
     def close(self) -> None:

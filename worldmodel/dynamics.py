@@ -51,6 +51,14 @@ class Memory(NamedTuple):
     layers: tuple[FrameMemory, ...]
     anchors: tuple[Anchor, ...]
 
+    @classmethod
+    def bare(cls, latents: Tensor) -> Memory:
+        """The present frame alone, where something else than the dynamics knows the past."""
+        batch = len(latents)
+        none = torch.zeros(batch, 0, 0, dtype=torch.long, device=latents.device)
+        still = latents.new_zeros(batch, 0, 0)
+        return cls(latents, still, still, none, none.new_zeros(batch), (), ())
+
     def detach(self) -> Memory:
         """The same values without their gradient history."""
         return Memory(

@@ -54,10 +54,21 @@ def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _score_table(rows: Sequence[tuple[str, str, str]], figures: dict[str, float]) -> list[str]:
-    lines = ["| figure | `metrics.json` | measured | target |", "|---|---|---|---|"]
+def _score_table(
+    rows: Sequence[tuple[str, str, str]],
+    figures: dict[str, float],
+    alone: dict[str, float] | None = None,
+) -> list[str]:
+    """The figures with their targets, beside those of the dynamics alone where they are known."""
+    heads, rule = ("| dynamics alone ", "|---") if alone is not None else ("", "")
+    lines = [
+        f"| figure | `metrics.json` | measured {heads}| target |",
+        f"|---|---|---|---{rule}|",
+    ]
     for name, label, target in rows:
-        lines.append(f"| {label} | `{name}` | {_shown(figures.get(name))} | {target} |")
+        beside = "" if alone is None else f"| {_shown(alone.get(name))} "
+        shown = _shown(figures.get(name))
+        lines.append(f"| {label} | `{name}` | {shown} {beside}| {target} |")
     return [*lines, ""]
 
 
@@ -111,6 +122,7 @@ def write_model_card(
     recipes: Sequence[Path] = (),
     notes: str = "",
     pictures: Sequence[Path] = (),
+    alone: Path | None = None,
 ) -> Path:
     """Write `README.md` and `scores/` into a checkpoint's folder and renew its manifest.
 
@@ -121,6 +133,7 @@ def write_model_card(
         recipes: runs of `worldmodel gap` on models of other recipes at equal compute.
         notes: Markdown on what a reader should know beside the figures.
         pictures: PNG files to copy into the checkpoint and show in the card.
+        alone: a run of `worldmodel gap layers=false` on it.
 
     Returns:
         The card's path.
@@ -133,7 +146,8 @@ def write_model_card(
     lines = [f"# Model card: {checkpoint.name}", "", *([notes.strip(), ""] if notes else [])]
     lines += _origin(training)
     lines += ["## Gap to MuJoCo (`worldmodel gap`)", ""]
-    lines += _score_table(_GAP_ROWS, _figures(gap))
+    plain = None if alone is None else _figures(alone)
+    lines += _score_table(_GAP_ROWS, _figures(gap), plain)
     if bench is not None:
         lines += ["## Speed (`worldmodel bench`)", "", *_score_table(_BENCH_ROWS, _figures(bench))]
     if recipes:
@@ -143,8 +157,9 @@ def write_model_card(
         lines += [f"![{picture.stem}]({picture.name})", ""]
     scores = checkpoint / "scores"
     scores.mkdir(exist_ok=True)
-    for name, run in [("gap", gap), *([("bench", bench)] if bench else [])]:
-        shutil.copyfile(run / "metrics.json", scores / f"{name}.json")
+    for name, run in (("gap", gap), ("bench", bench), ("gap_dynamics", alone)):
+        if run is not None:
+            shutil.copyfile(run / "metrics.json", scores / f"{name}.json")
     for run in recipes:
         shutil.copyfile(run / "metrics.json", scores / f"recipe_{run.name}.json")
     card = checkpoint / "README.md"
@@ -158,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worldmodel.model_card")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--gap", type=Path, required=True)
+    parser.add_argument("--alone", type=Path, help="a run of worldmodel gap layers=false")
     parser.add_argument("--bench", type=Path)
     parser.add_argument("--recipes", type=Path, nargs="*", default=[])
     parser.add_argument("--pictures", type=Path, nargs="*", default=[])
@@ -165,7 +181,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
     card = write_model_card(
-        chosen.checkpoint, chosen.gap, chosen.bench, chosen.recipes, notes, chosen.pictures
+        chosen.checkpoint,
+        chosen.gap,
+        chosen.bench,
+        chosen.recipes,
+        notes,
+        chosen.pictures,
+        chosen.alone,
     )
     print(card)
     return 0

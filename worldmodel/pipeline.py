@@ -1,29 +1,43 @@
 """The learned simulator as a diffusers pipeline: reset it, step it, fork it, save it."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, FlowMapEulerDiscreteScheduler
-from diffusers.utils import BaseOutput, logging
+from diffusers.utils import logging
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from multimodal.errors import ActionError, CheckpointError, FrameError, StateError
+from multimodal.layers import LayerReader
 from multimodal.tokenizer import VideoTokenizer, frames_tensor, to_uint8
 from worldmodel.checkpoint import resolve, verify, write_manifest
-from worldmodel.dynamics import Dynamics
+from worldmodel.dynamics import Dynamics, Memory
+from worldmodel.layered import begin, carry
+from worldmodel.motion import Motion
+from worldmodel.outputs import RolloutOutput, StepOutput
 from worldmodel.rollout_state import RolloutState
 from worldmodel.sampler import next_frame
 
 __all__ = ["RolloutOutput", "StepOutput", "WorldModelPipeline"]
 
 KIND = "world-model"
+_SETTINGS = (
+    "world",
+    "world_options",
+    "size_px",
+    "action_low",
+    "action_high",
+    "sampling_steps",
+    "source",
+)
 Array = Tensor | NDArray[Any]
 
 
@@ -39,40 +53,6 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-@dataclass
-class StepOutput(BaseOutput):
-    """One step of B rollouts.
-
-    Attributes:
-        frame: uint8 (B, H, W, 3).
-        reward: float (B,).
-        termination: probability that the episode ends here, float (B,).
-        state: the rollouts after the step.
-    """
-
-    frame: Tensor
-    reward: Tensor
-    termination: Tensor
-    state: RolloutState
-
-
-@dataclass
-class RolloutOutput(BaseOutput):
-    """T steps of B rollouts.
-
-    Attributes:
-        frames: uint8 (B, T, H, W, 3).
-        rewards: float (B, T).
-        terminations: float (B, T).
-        state: the rollouts after the last step.
-    """
-
-    frames: Tensor
-    rewards: Tensor
-    terminations: Tensor
-    state: RolloutState
-
-
 class WorldModelPipeline(DiffusionPipeline):
     """Tokeniser, dynamics and scheduler, together a simulator that was learned from video.
 
@@ -80,6 +60,8 @@ class WorldModelPipeline(DiffusionPipeline):
         tokenizer: frames to latents and back.
         dynamics: latents and actions to latents.
         scheduler: steps the flow from one frame to the next.
+        layer_reader: takes the first frame apart into what can move and what lies behind.
+        motion: carries those layers along; without the two, frames are decoded from latents.
         world: id of the MuJoCo world it was learned from, "" if none.
         world_options: keyword arguments of that world.
         size_px: side of a frame.
@@ -89,11 +71,15 @@ class WorldModelPipeline(DiffusionPipeline):
         source: where the flow to the next frame starts, "last" (frame) or "noise".
     """
 
+    _optional_components: ClassVar[list[str]] = ["layer_reader", "motion"]
+
     def __init__(
         self,
         tokenizer: VideoTokenizer,
         dynamics: Dynamics,
         scheduler: FlowMapEulerDiscreteScheduler,
+        layer_reader: LayerReader | None = None,
+        motion: Motion | None = None,
         world: str = "",
         world_options: dict[str, Any] | None = None,
         size_px: int = 64,
@@ -103,7 +89,13 @@ class WorldModelPipeline(DiffusionPipeline):
         source: str = "last",
     ) -> None:
         super().__init__()
-        self.register_modules(tokenizer=tokenizer, dynamics=dynamics, scheduler=scheduler)
+        self.register_modules(
+            tokenizer=tokenizer,
+            dynamics=dynamics,
+            scheduler=scheduler,
+            layer_reader=layer_reader,
+            motion=motion,
+        )
         count = dynamics.config.action_dim
         self.register_to_config(
             world=world,
@@ -117,10 +109,15 @@ class WorldModelPipeline(DiffusionPipeline):
         # Read at every step; diffusers' config lookups would cost more than the arithmetic.
         self._low = torch.tensor(self.config.action_low)
         self._high = torch.tensor(self.config.action_high)
-        for model in (tokenizer, dynamics):
+        for model in self._models():
             model.eval().requires_grad_(False)
         # Loading weights undoes the layout that the constructor chose, and so speed and last bits.
         tokenizer.to(memory_format=torch.channels_last)
+
+    def _models(self) -> list[nn.Module]:
+        """The networks, without those that this pipeline does not have."""
+        parts = (self.tokenizer, self.dynamics, self.layer_reader, self.motion)
+        return [part for part in parts if part is not None]
 
     # What it is -------------------------------------------------------------------------------
 
@@ -154,6 +151,16 @@ class WorldModelPipeline(DiffusionPipeline):
         """Upper bounds, float32 (A,)."""
         return np.asarray(self.config.action_high, np.float32)
 
+    def without_layers(self) -> WorldModelPipeline:
+        """The same model as the dynamics alone has it: every frame decoded from latents."""
+        config = dict(self.config)
+        kept = {name: config[name] for name in _SETTINGS}
+        return type(self)(self.tokenizer, self.dynamics, self.scheduler, **kept)
+
+    def blank_state(self) -> RolloutState:
+        """One lane that begins at a black frame: what a state of this model is made of."""
+        return self.reset(torch.zeros(1, 1, *self.frame_shape, dtype=torch.uint8))
+
     # Loading and saving -----------------------------------------------------------------------
 
     @classmethod
@@ -183,7 +190,7 @@ class WorldModelPipeline(DiffusionPipeline):
             raise CheckpointError(
                 f"{folder} holds a {type(loaded).__name__}; expected {cls.__name__}."
             )
-        parameters = [*loaded.tokenizer.named_parameters(), *loaded.dynamics.named_parameters()]
+        parameters = [pair for model in loaded._models() for pair in model.named_parameters()]
         if missing := [name for name, value in parameters if value.is_meta]:
             raise CheckpointError(
                 f"{folder} lacks {len(missing)} weights that this version needs, {missing[0]!r} "
@@ -242,26 +249,35 @@ class WorldModelPipeline(DiffusionPipeline):
         if pixels.ndim != 5:
             raise FrameError(f"Expected (B, T, H, W, 3), got {tuple(pixels.shape)}.")
         batch, steps = pixels.shape[:2]
-        first = self.tokenizer.encode(pixels[:, :1])[:, 0]
-        pixels = pixels[:, -(self.context + 1) :]
-        latents = self.tokenizer.encode(pixels)
-        memory = self.dynamics.start(latents[:, 0], first)
-        if steps > 1:
-            if actions is None:
-                raise ActionError(f"{steps} frames need the {steps - 1} actions between them.")
-            given = torch.as_tensor(actions)
-            given = given[None] if given.ndim == 2 else given
-            scaled = self._checked_actions(given, (batch, steps - 1, self.action_dim))
-            scaled = scaled[:, -(pixels.shape[1] - 1) :]
-            for step in range(pixels.shape[1] - 1):
-                prediction = self.dynamics.predict(memory, scaled[:, step])
-                memory = self.dynamics.advance(memory, latents[:, step + 1], prediction)
-        return RolloutState(
-            memory,
+        scaled = self._past_actions(actions, batch, steps)
+        lanes = (
             self._checked_goals(goals, batch),
             torch.arange(batch, device=self.device) + (seed or 0),
             torch.zeros(batch, dtype=torch.long, device=self.device),
         )
+        if self.motion is not None:
+            pixels = pixels[:, -2:].to(self.device)
+            memory = Memory.bare(self.tokenizer.encode(pixels[:, -1:])[:, 0])
+            return RolloutState(memory, *lanes, begin(self.layer_reader, self.motion, pixels))
+        first = self.tokenizer.encode(pixels[:, :1])[:, 0]
+        pixels = pixels[:, -(self.context + 1) :]
+        latents = self.tokenizer.encode(pixels)
+        memory = self.dynamics.start(latents[:, 0], first)
+        scaled = scaled[:, scaled.shape[1] - (pixels.shape[1] - 1) :]
+        for step in range(pixels.shape[1] - 1):
+            prediction = self.dynamics.predict(memory, scaled[:, step])
+            memory = self.dynamics.advance(memory, latents[:, step + 1], prediction)
+        return RolloutState(memory, *lanes)
+
+    def _past_actions(self, actions: Array | None, batch: int, steps: int) -> Tensor:
+        """The actions between the frames a rollout begins with: float (B, T-1, A)."""
+        if steps == 1:
+            return torch.zeros(batch, 0, self.action_dim, device=self.device)
+        if actions is None:
+            raise ActionError(f"{steps} frames need the {steps - 1} actions between them.")
+        given = torch.as_tensor(actions)
+        given = given[None] if given.ndim == 2 else given
+        return self._checked_actions(given, (batch, steps - 1, self.action_dim))
 
     def _checked_goals(self, goals: Array | None, batch: int) -> Tensor:
         if goals is None:
@@ -282,6 +298,10 @@ class WorldModelPipeline(DiffusionPipeline):
             ActionError: malformed action.
         """
         scaled = self._checked_actions(action, (state.batch_size, self.action_dim))
+        if state.layered is not None:
+            layered = carry(self.motion, state.layered, scaled)
+            memory = Memory.bare(self.tokenizer.encode(layered.frame[:, None])[:, 0])
+            return RolloutState(memory, state.goal, state.seed, state.step + 1, layered)
         prediction = next_frame(
             self.dynamics,
             state.memory,
@@ -313,6 +333,8 @@ class WorldModelPipeline(DiffusionPipeline):
     @torch.no_grad()
     def render(self, state: RolloutState) -> Tensor:
         """The present frames, uint8 (B, H, W, 3)."""
+        if state.layered is not None:
+            return state.layered.frame
         return to_uint8(self.tokenizer.decode(state.memory.latents[:, None])[:, 0])
 
     @torch.no_grad()

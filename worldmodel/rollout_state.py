@@ -14,6 +14,7 @@ from torch import Tensor
 from multimodal.errors import StateError
 from worldmodel.attention import Anchor, FrameMemory
 from worldmodel.dynamics import Memory
+from worldmodel.layered import LayerState
 
 __all__ = ["RolloutState"]
 
@@ -33,12 +34,14 @@ class RolloutState:
         goal: what the outcome head is told, float (B, G).
         seed: of each lane's noise, int64 (B,).
         step: frames made so far, int64 (B,).
+        layered: what things look like and where they are; None where the model keeps no layers.
     """
 
     memory: Memory
     goal: Tensor
     seed: Tensor
     step: Tensor
+    layered: LayerState | None = None
 
     @property
     def batch_size(self) -> int:
@@ -54,6 +57,8 @@ class RolloutState:
         for index, anchor in enumerate(self.memory.anchors):
             named[f"anchor_keys_{index}"] = anchor.keys
             named[f"anchor_values_{index}"] = anchor.values
+        if self.layered is not None:
+            named |= {f"layered_{name}": x for name, x in self.layered.arrays().items()}
         return named | {name: getattr(self, name) for name in _LANES}
 
     @classmethod
@@ -66,6 +71,14 @@ class RolloutState:
         layers = sum(name.startswith("keys_") for name in arrays)
         wanted = [*_MEMORY, *_LANES]
         wanted += [f"{kind}_{index}" for index in range(layers) for kind in _LAYER]
+        prefix = "layered_"
+        carried = {
+            name.removeprefix(prefix): value
+            for name, value in arrays.items()
+            if name.startswith(prefix)
+        }
+        if carried:
+            wanted += [prefix + name for name in LayerState.names()]
         missing = sorted(set(wanted) - set(arrays))
         if missing:
             raise StateError(f"The saved rollout lacks {', '.join(missing)}; save it again.")
@@ -82,11 +95,13 @@ class RolloutState:
         )
         latents, change, first, places, filled = (arrays[name] for name in _MEMORY)
         memory = Memory(latents, change, first, places, filled, kept, anchors)
-        return cls(memory, *(arrays[name] for name in _LANES))
+        layered = LayerState.from_arrays(carried) if carried else None
+        goal, seed, step = (arrays[name] for name in _LANES)
+        return cls(memory, goal, seed, step, layered)
 
     def fork(self) -> RolloutState:
         """An independent copy; constant time, since states are never written in place."""
-        return RolloutState(self.memory, self.goal, self.seed, self.step)
+        return RolloutState(self.memory, self.goal, self.seed, self.step, self.layered)
 
     def select(self, lanes: Sequence[int] | Tensor) -> RolloutState:
         """The state of some lanes, in the order given; a lane may be taken several times."""

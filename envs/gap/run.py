@@ -42,6 +42,7 @@ class Order:
 
     Attributes:
         checkpoint: name or folder of the model.
+        layers: whether the model may carry layers; False measures its dynamics alone.
         probe: "checkpoint" for the one beside the model, "none", or a folder.
         world_id: Gymnasium id of the true world.
         size_px: side of its frame.
@@ -53,6 +54,7 @@ class Order:
     """
 
     checkpoint: str
+    layers: bool
     probe: str
     world_id: str
     size_px: int
@@ -71,6 +73,7 @@ def run(cfg: DictConfig) -> int:
     """
     order = Order(
         checkpoint=str(cfg.checkpoint),
+        layers=bool(cfg.layers),
         probe=str(cfg.probe),
         world_id=str(cfg.world.id),
         size_px=int(cfg.world.size_px),
@@ -110,6 +113,8 @@ def carry_out(order: Order, directory: RunDirectory) -> tuple[GapReport, Written
     """
     device = choose_compute().device
     pipeline = WorldModelPipeline.from_pretrained(order.checkpoint).to(device)
+    if not order.layers:
+        pipeline = pipeline.without_layers()
     world = open_endless(order.world_id, order.size_px, order.world_options)
     try:
         probe = None

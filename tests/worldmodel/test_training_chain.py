@@ -21,6 +21,7 @@ from worldmodel.cli import composed
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.training.run import run
 
+STAGES = ("tokenizer", "dynamics", "layer_reader", "motion", "probe")
 SMALL = [
     "size=tiny",
     "wandb=disabled",
@@ -28,13 +29,20 @@ SMALL = [
     "size.tokenizer.width=8",
     "size.dynamics.width=32",
     "size.probe.width=8",
+    "size.layer_reader.width=8",
+    "size.motion.width=16",
+    "size.budget.layer_reader.batch_size=4",
+    "size.budget.layer_reader.rendered=8",
+    "size.budget.layer_reader.validation=4",
+    "size.budget.motion.batch_size=4",
+    "size.budget.motion.unroll=[[0,1],[0.5,3]]",
     "size.budget.tokenizer.batch_size=4",
     "size.budget.dynamics.batch_size=2",
     "size.budget.probe.batch_size=4",
     "size.budget.probe.rendered=16",
     "size.budget.probe.validation=8",
     "recipe.stages=[{steps:1,frames:4,unroll:true}]",
-    *(f"size.budget.{stage}.steps=2" for stage in ("tokenizer", "dynamics", "probe")),
+    *(f"size.budget.{stage}.steps=2" for stage in STAGES),
 ]
 
 

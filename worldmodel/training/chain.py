@@ -14,10 +14,12 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from multimodal.errors import CheckpointError
+from multimodal.layers import LayerReader
 from worldmodel.checkpoint import MANIFEST, verify, write_manifest
 from worldmodel.device import choose_compute
 from worldmodel.durable import atomic_directory, remove_leftovers
 from worldmodel.dynamics import Dynamics
+from worldmodel.motion import Motion
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.runs import RunDirectory
 from worldmodel.training.history import set_aside
@@ -137,10 +139,13 @@ def export_pipeline(source: Source, folder: Path, account: dict[str, Any]) -> Pa
     dynamics = Dynamics.from_pretrained(source.model("dynamics"), use_safetensors=True)
     assert isinstance(dynamics, Dynamics)
     low, high = source.action_bounds
+    layered = (source.results / "motion" / "model").is_dir()
     pipeline = WorldModelPipeline(
         source.tokenizer(),
         dynamics,
         FlowMapEulerDiscreteScheduler(),
+        LayerReader.from_pretrained(source.model("layer_reader")) if layered else None,
+        Motion.from_pretrained(source.model("motion")) if layered else None,
         world=source.world.get("world", ""),
         world_options=source.world["options"],
         size_px=source.flat.frames.shape[1],

@@ -33,6 +33,7 @@ from worldmodel.training.clip_stage import clip_work, trunk_inputs
 from worldmodel.training.codec_stage import codec_data, codec_work
 from worldmodel.training.ears_stages import ears_data, recogniser_work, spotter_work
 from worldmodel.training.initial import InitialWeights
+from worldmodel.training.layer_stages import layer_reader_work, motion_inputs, motion_work
 from worldmodel.training.native_stages import image_codes_work, native_inputs, native_work
 from worldmodel.training.processes import first_process_first
 from worldmodel.training.vlm_stages import (
@@ -134,6 +135,15 @@ class Source:
         folder = self.results / stage / "model"
         verify(folder, stage)
         return folder
+
+    def weights(self, stage: str) -> str:
+        """SHA-256 of the weights that an earlier stage ended with.
+
+        Raises:
+            CheckpointError: the stage is not done, or its model is torn or altered.
+        """
+        files: dict[str, str] = verify(self.model(stage), stage)["files"]
+        return next(digest for name, digest in files.items() if name.endswith(".safetensors"))
 
     def initial(self, stage: str) -> InitialWeights | None:
         """The weights that a stage's model starts from; None starts afresh.
@@ -263,7 +273,7 @@ def episode_data(source: Source) -> dict[str, Any]:
 
 
 # The stages of objective=world, in order; the others are trained by name.
-WORLD_STAGES = ("tokenizer", "dynamics", "probe")
+WORLD_STAGES = ("tokenizer", "dynamics", "layer_reader", "motion", "probe")
 # Those of objective=vlm, in order.
 VLM_STAGES = ("clip", "language", "projector", "instruct", "preference")
 # Those of objective=native, in order.
@@ -271,6 +281,8 @@ NATIVE_STAGES = ("image_codes", "native")
 STAGES: Mapping[str, Stage] = {
     "tokenizer": Stage(tokenizer_work, episode_data),
     "dynamics": Stage(dynamics_work, episode_data),
+    "layer_reader": Stage(layer_reader_work, episode_data),
+    "motion": Stage(motion_work, episode_data, motion_inputs),
     "probe": Stage(probe_work, episode_data),
     "codec": Stage(codec_work, codec_data),
     "recogniser": Stage(recogniser_work, ears_data),

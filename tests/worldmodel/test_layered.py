@@ -1,0 +1,88 @@
+"""Rollouts that carry layers: what stays, what is saved, and the same model without them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from envs.push import PushWorld
+from worldmodel.pipeline import WorldModelPipeline
+from worldmodel.rollout_state import RolloutState
+
+
+@pytest.fixture(scope="module")
+def shipped() -> WorldModelPipeline:
+    return WorldModelPipeline.from_pretrained("push")
+
+
+@pytest.fixture(scope="module")
+def frames() -> torch.Tensor:
+    """First frames of four scenes, uint8 (4, 1, 64, 64, 3)."""
+    world = PushWorld()
+    seen = [world.reset(seed=seed)[0] for seed in range(2**31 - 4, 2**31)]
+    world.close()
+    return torch.from_numpy(np.stack(seen))[:, None]
+
+
+def actions(batch: int, steps: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(batch, steps, 2, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_a_rollout_begins_at_the_very_frame_it_was_given(shipped, frames):
+    assert torch.equal(shipped.render(shipped.reset(frames)), frames[:, 0])
+
+
+def test_the_pusher_and_every_object_are_found(shipped, frames):
+    layers = shipped.reset(frames).layered.layers
+    assert layers.present.sum(1).tolist() == [4] * 4
+    assert (layers.driven & layers.present).sum(1).tolist() == [1] * 4
+
+
+def test_far_from_the_pusher_nothing_changes_by_a_bit(shipped, frames):
+    state = shipped.reset(frames)
+    rolled = shipped.rollout(state, torch.zeros(4, 20, 2))
+    changed = (rolled.frames[:, -1] != frames[:, 0]).any(-1).float().mean()
+    assert changed < 0.05
+
+
+def test_the_pusher_follows_the_action(shipped, frames):
+    state = shipped.reset(frames)
+    driver = state.layered.layers.driven.int().argmax(1)
+    right = shipped.rollout(state, torch.tensor([1.0, 0.0]).expand(4, 3, 2)).state
+    up = shipped.rollout(state, torch.tensor([0.0, 1.0]).expand(4, 3, 2)).state
+    lanes = torch.arange(4)
+    start = state.layered.pose[lanes, driver]
+    assert ((right.layered.pose[lanes, driver] - start)[:, 0] > 2).sum() >= 3
+    assert ((up.layered.pose[lanes, driver] - start)[:, 1] < -2).sum() >= 3
+
+
+def test_a_saved_state_goes_on_bit_for_bit(shipped, frames, tmp_path: Path):
+    state = shipped.rollout(shipped.reset(frames), actions(4, 5)).state
+    state.save(tmp_path / "state.safetensors")
+    loaded = RolloutState.load(tmp_path / "state.safetensors")
+    one = shipped.rollout(state, actions(4, 5, 1)).frames
+    assert torch.equal(one, shipped.rollout(loaded, actions(4, 5, 1)).frames)
+
+
+def test_lanes_can_be_selected_and_joined(shipped, frames):
+    state = shipped.rollout(shipped.reset(frames), actions(4, 3)).state
+    again = RolloutState.concatenate([state.select([2, 3]), state.select([0, 1])])
+    swapped = shipped.render(again)
+    assert torch.equal(swapped, shipped.render(state)[[2, 3, 0, 1]])
+
+
+def test_without_layers_frames_come_from_the_dynamics(shipped, frames):
+    plain = shipped.without_layers()
+    state = plain.reset(frames)
+    assert state.layered is None
+    step = plain.step(state, actions(4, 1)[:, 0])
+    assert step.frame.shape == (4, 64, 64, 3)
+    assert step.state.memory.layers
+
+
+def test_a_pipeline_without_layers_is_saved_and_opened_as_one(shipped, tmp_path: Path):
+    shipped.without_layers().save_pretrained(tmp_path / "plain")
+    plain = WorldModelPipeline.from_pretrained(tmp_path / "plain")
+    assert plain.motion is None
+    assert plain.layer_reader is None

@@ -1,0 +1,97 @@
+"""A rollout as layers of its first frame that are carried about.
+
+Only where things go is predicted; how they look is never predicted again but carried, whole, from
+the frame in which it was seen. So an object that is pushed for a minute looks as it did at first,
+and what stands still stays the same to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from multimodal.layers import LayerReader, Layers, composite
+from multimodal.tokenizer import to_uint8
+from worldmodel.motion import Bodies, Motion
+
+__all__ = ["LayerState", "begin", "carry"]
+
+
+_READ_PX, _FARTHEST_PX = 0.4, 6.0
+_OWN = ("look", "pose", "shift", "frame")
+
+
+class LayerState(NamedTuple):
+    """Layers of B rollouts at one instant; K slots.
+
+    Attributes:
+        layers: of the frame in which everything was cut out.
+        look: what the motion made of each sprite (B, K, E).
+        pose: where each sprite is now (B, K, 3).
+        shift: how it came there in the last step (B, K, 3).
+        frame: what is seen now, uint8 (B, H, W, 3).
+    """
+
+    layers: Layers
+    look: Tensor
+    pose: Tensor
+    shift: Tensor
+    frame: Tensor
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The state as named tensors whose first axis is the lane."""
+        cut = {f"cut_{name}": value for name, value in self.layers._asdict().items()}
+        return cut | {name: getattr(self, name) for name in _OWN}
+
+    @staticmethod
+    def names() -> list[str]:
+        """Names of the tensors in `arrays`."""
+        return [*(f"cut_{name}" for name in Layers._fields), *_OWN]
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Tensor]) -> LayerState:
+        """Undo `arrays`."""
+        layers = Layers(**{name: arrays[f"cut_{name}"] for name in Layers._fields})
+        return cls(layers, *(arrays[name] for name in _OWN))
+
+
+def begin(reader: LayerReader, motion: Motion, frames: Tensor) -> LayerState:
+    """Layers of the last of the frames (B, T, H, W, 3), uint8, that rollouts begin with.
+
+    The frame before it, where there is one, says how fast things move.
+    """
+    layers = reader.read(frames[:, -1])
+    shift = torch.zeros_like(layers.pose)
+    if frames.shape[1] > 1:
+        before = reader.read(frames[:, -2])
+        apart = layers.pose[:, :, None, :2] - before.pose[:, None, :, :2]
+        far = apart.norm(dim=-1).masked_fill(~before.present[:, None], torch.inf)
+        gap, nearest = far.min(-1)
+        way = apart.gather(2, nearest[..., None, None].expand(-1, -1, 1, 2))[:, :, 0]
+        # A body cannot be read more finely than this, so a slower one is taken for standing.
+        moved = (gap > _READ_PX) & (gap < _FARTHEST_PX) & layers.present
+        shift[..., :2] = way * moved[..., None]
+    look = motion.look(layers.sprites)
+    return LayerState(layers, look, layers.pose, shift, frames[:, -1])
+
+
+def carry(motion: Motion, state: LayerState, action: Tensor) -> LayerState:
+    """One step.
+
+    Args:
+        motion: says where each sprite goes.
+        state: before the step.
+        action: (B, A) in [-1, 1].
+    """
+    layers = state.layers
+    bodies = Bodies(state.pose, state.shift, state.look, layers.driven, layers.present)
+    shift = motion(bodies, action).settled() * layers.present[..., None]
+    pose = state.pose + shift
+    height, width = state.frame.shape[1:3]
+    inside = torch.minimum(pose[..., :2].clamp(min=0), pose.new_tensor([width, height]))
+    pose = torch.cat([inside, pose[..., 2:]], -1)
+    frame = to_uint8(composite(layers, pose)).permute(0, 2, 3, 1).contiguous()
+    return LayerState(layers, state.look, pose, shift, frame)
