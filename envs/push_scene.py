@@ -14,10 +14,13 @@ from typing import Final
 from multimodal.language.vocabulary import COLOURS, SHAPES, TABLE_HALF_M, ZONE_RADIUS_M
 
 __all__ = [
+    "CAMERA_HEIGHT_M",
     "COLOURS",
     "COLOUR_RGB",
     "OBJECT_INERTIA_KG_M2",
     "OBJECT_MASS_KG",
+    "OBJECT_REST_HEIGHT_M",
+    "PUSHER_HEIGHT_M",
     "PUSHER_RADIUS_M",
     "PUSHER_SPEED_M_S",
     "SHAPES",
@@ -25,13 +28,18 @@ __all__ = [
     "TABLE_FRICTION",
     "TABLE_HALF_M",
     "TABLE_RGB",
+    "VIEW_DEGREES",
     "ZONES",
     "ZONE_RADIUS_M",
     "push_mjcf",
 ]
 
 PUSHER_RADIUS_M: Final = 0.017
+PUSHER_HEIGHT_M: Final = 0.032
 PUSHER_SPEED_M_S: Final = 0.2
+OBJECT_REST_HEIGHT_M: Final = 0.0222
+CAMERA_HEIGHT_M: Final = 1.2
+VIEW_DEGREES: Final = 20.2
 OBJECT_MASS_KG: Final = 0.1
 OBJECT_INERTIA_KG_M2: Final = 4e-5
 TABLE_FRICTION: Final = 0.6
@@ -121,9 +129,11 @@ def push_mjcf(pixels: int, extra: str = "") -> str:
         f'range="-{reach} {reach}" solreflimit="0.01 1"/>'
         for axis, direction in (("x", "1 0 0"), ("y", "0 1 0"))
     )
+    # Without a limit to its force: a servo that runs into one swings about the wanted velocity, and
+    # where in the swing it is, which no frame shows, would decide what comes next.
     actuators = "\n    ".join(
-        f'<velocity name="pusher_{axis}" joint="pusher_{axis}" kv="100" '
-        f'ctrlrange="-{PUSHER_SPEED_M_S} {PUSHER_SPEED_M_S}" forcerange="-4 4"/>'
+        f'<velocity name="pusher_{axis}" joint="pusher_{axis}" kv="40" '
+        f'ctrlrange="-{PUSHER_SPEED_M_S} {PUSHER_SPEED_M_S}"/>'
         for axis in "xy"
     )
     return f"""
@@ -148,7 +158,7 @@ def push_mjcf(pixels: int, extra: str = "") -> str:
     </default>
   </default>
   <worldbody>
-    <camera name="top" pos="0 0 1.2" fovy="20.2"/>
+    <camera name="top" pos="0 0 {CAMERA_HEIGHT_M}" fovy="{VIEW_DEGREES}"/>
     <light directional="true" pos="0.3 0.3 1.5" dir="-0.35 -0.25 -1" diffuse="0.25 0.25 0.25"
            specular="0 0 0" castshadow="false"/>
     <geom name="table" type="plane" size="{edge} {edge} 0.1" contype="2" conaffinity="1"
@@ -156,7 +166,7 @@ def push_mjcf(pixels: int, extra: str = "") -> str:
           friction="{TABLE_FRICTION} 0.01 0.0001"/>
     {walls}
     {zones}{extra}
-    <body name="pusher" pos="0 0 0.032">
+    <body name="pusher" pos="0 0 {PUSHER_HEIGHT_M}">
       {pusher_joints}
       <geom name="pusher" type="cylinder" size="{PUSHER_RADIUS_M} 0.026" mass="0.3"
             contype="4" conaffinity="1" friction="0.15 0.003 0.0001" rgba="0.12 0.12 0.14 1"/>
