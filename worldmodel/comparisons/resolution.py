@@ -49,10 +49,10 @@ def ways(tokens: int, size: dict[str, Any]) -> dict[str, Callable[[], nn.Module]
     """
     return {
         "full": lambda: FullView(**size),
+        "perceiver": lambda: PerceiverView(tokens // 4, **size),
         "ragged_half": lambda: RaggedView(tokens // 2, **size),
         "ragged_quarter": lambda: RaggedView(tokens // 4, **size),
         "pyramid": lambda: PyramidView(**size),
-        "perceiver": lambda: PerceiverView(tokens // 4, **size),
     }
 
 

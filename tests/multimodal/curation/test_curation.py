@@ -64,7 +64,7 @@ def test_a_hash_stays_when_a_picture_is_dimmed_or_compressed(scenes):
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=8))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_distances_are_those_of_the_bits(numbers):
     hashes = np.array(numbers, np.uint64)[:, None].repeat(4, 1)
     expected = [[4 * (a ^ b).bit_count() for b in numbers] for a in numbers]

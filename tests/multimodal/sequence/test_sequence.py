@@ -44,11 +44,13 @@ interleavings = st.lists(learned, max_size=8)
 
 
 @given(interleavings)
+@settings(max_examples=50, deadline=None)
 def test_what_is_assembled_comes_apart_exactly(segments):
     assert take_apart(assemble(segments, WORDS), WORDS) == segments
 
 
 @given(interleavings)
+@settings(max_examples=50, deadline=None)
 def test_the_ids_alone_tell_all_but_numbers_and_the_mask(segments):
     row = assemble(segments, WORDS)
     again = assemble(parse(row["ids"], WORDS), WORDS)
@@ -57,7 +59,7 @@ def test_the_ids_alone_tell_all_but_numbers_and_the_mask(segments):
 
 
 @given(st.lists(st.integers(0, WORDS.size - 1), max_size=12))
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 def test_ids_that_parse_are_the_ids_of_what_they_parse_to(ids):
     row = np.array([WORDS.bos, *ids])
     try:
@@ -70,6 +72,7 @@ def test_ids_that_parse_are_the_ids_of_what_they_parse_to(ids):
 
 
 @given(interleavings)
+@settings(max_examples=50, deadline=None)
 def test_the_mask_covers_just_what_is_to_be_learned(segments):
     row = assemble(segments, WORDS)
     counted = sum(
@@ -82,7 +85,7 @@ def test_the_mask_covers_just_what_is_to_be_learned(segments):
 
 
 @given(st.lists(interleavings, min_size=1, max_size=4))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_padding_changes_nothing(batch):
     rows = [assemble(segments, WORDS) for segments in batch]
     padded = collate(rows, WORDS)
@@ -138,6 +141,7 @@ def test_broken_ids_are_refused_with_the_reason(ids, words):
     st.integers(2, 200),
     arrays.arrays(np.float32, (7, 2), elements=st.floats(-1, 1, width=32)),
 )
+@settings(max_examples=50, deadline=None)
 def test_a_binned_action_is_off_by_half_a_bin_at_most(bins, actions):
     binning = ActionBins((-1.0, -1.0), (1.0, 1.0), bins)
     assert np.abs(binning.decode(binning.encode(actions)) - actions).max() <= 1 / bins + 1e-6
