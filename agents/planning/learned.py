@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from agents.planning.bodies import Bodies, read_bodies
 from envs.gap.probe import StateProbe
 from multimodal.errors import StateError
+from worldmodel.device import choose_compute
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.rollout_state import RolloutState
 
@@ -24,11 +28,21 @@ class LearnedModel:
         pipeline: the world model.
         probe: reads positions off its frames.
         context: real frames that a start is built from; more than one tell how fast things move.
+        dtype: of the matrix products of imagined steps; None takes what this machine is fastest
+            in. In bfloat16 positions move by a third of a millimetre, less than the probe is off
+            by, and a plan takes two thirds of the time.
     """
 
-    def __init__(self, pipeline: WorldModelPipeline, probe: StateProbe, context: int = 3) -> None:
+    def __init__(
+        self,
+        pipeline: WorldModelPipeline,
+        probe: StateProbe,
+        context: int = 3,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self.probe = probe
+        self._dtype = choose_compute().dtype if dtype is None else dtype
         self._frames: deque[NDArray[np.uint8]] = deque(maxlen=context)
         self._actions: deque[NDArray[np.float32]] = deque(maxlen=context - 1)
 
@@ -59,8 +73,21 @@ class LearnedModel:
 
     def step(self, state: RolloutState, actions_NA: NDArray[np.float32]) -> RolloutState:
         """All lanes one step further, in latent space; frames are drawn when they are read."""
-        return self.pipeline.advance(state, torch.from_numpy(actions_NA))
+        with self._fast():
+            return self.pipeline.advance(state, torch.from_numpy(actions_NA))
 
     def read(self, state: RolloutState) -> Bodies:
         """Draw the present frames and read them."""
-        return read_bodies(self.probe, self.pipeline.render(state))
+        with self._fast():
+            return read_bodies(self.probe, self.pipeline.render(state))
+
+    @contextmanager
+    def _fast(self) -> Iterator[None]:
+        lower = self._dtype != torch.float32
+        with (
+            warnings.catch_warnings(),
+            torch.autocast(self.pipeline.device.type, self._dtype, enabled=lower),
+        ):
+            # Norms stay in float32, which is what it warns of.
+            warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
+            yield

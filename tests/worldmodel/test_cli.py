@@ -14,7 +14,7 @@ from worldmodel import __version__, cli
 from worldmodel.cli import VERBS, composed, main
 from worldmodel.configuration import documented_keys, group_options, verb_groups
 
-ALL_GROUPS = {"size", "recipe", "world", "wandb"}
+ALL_GROUPS = {"size", "recipe", "world", "wandb", "planner"}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from agents.planning import (
     Bodies,
@@ -157,3 +158,18 @@ def test_a_model_that_saw_nothing_says_so(eyes, pipeline):
 def test_a_search_without_candidates_is_refused():
     with pytest.raises(ConfigError, match="candidates"):
         CrossEntropy(candidates=0)
+
+
+def test_imagining_in_bfloat16_moves_positions_by_less_than_the_probe_is_off(scene, eyes, pipeline):
+    _, frame, cost = scene
+    start = cost.start
+    actions = push_proposals(
+        start.pusher_m, start.position_m[cost.colour], cost.place, 3, 6, np.random.default_rng(0)
+    )
+    seen = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = LearnedModel(pipeline, eyes.probe, dtype=dtype)
+        model.observe(frame, None)
+        seen.append(imagine(model, actions, every=6).bodies)
+    off_m = np.linalg.norm(seen[0].pusher_m - seen[1].pusher_m, axis=-1)
+    assert 0 < off_m.max() < 0.003
