@@ -67,7 +67,7 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         questions: int = 10,
         pairs: float = 0.45,
         pushes: float = 0.08,
-        descriptions: float = 0.5,
+        descriptions: float = 1.0,
     ) -> None:
         self.sources, self.marks, self.frame_tokens = list(sources), marks, frame_tokens
         self.bounds = np.cumsum(shares) / np.sum(shares)

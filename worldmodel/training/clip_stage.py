@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from worldmodel.training.stages import Source
 
 __all__ = [
+    "clip_inputs",
     "clip_work",
     "open_flat",
     "printed_pictures",
@@ -58,6 +59,12 @@ def trunk(source: Source) -> VideoTokenizer:
 def trunk_inputs(source: Source) -> dict[str, Any]:
     """What decides how the pictures are read."""
     return {"trunk": trunk_fingerprint(trunk(source))}
+
+
+def clip_inputs(source: Source) -> dict[str, Any]:
+    """What else decides what CLIP learns: the trunk, and the print whose landmarks it learns."""
+    path = source.cfg.reading
+    return {**trunk_inputs(source), "reading": None if path is None else open_flat(path).key}
 
 
 def seen_latents(source: Source, flat: FlatEpisodes, data: Path | str) -> NDArray[np.float16]:

@@ -29,7 +29,7 @@ from worldmodel.latents import LatentClips, cached_latents
 from worldmodel.objectives.dynamics import DynamicsObjective
 from worldmodel.objectives.tokenizer import TokenizerObjective
 from worldmodel.recipe import Recipe
-from worldmodel.training.clip_stage import clip_work, trunk_inputs
+from worldmodel.training.clip_stage import clip_inputs, clip_work, trunk_inputs
 from worldmodel.training.codec_stage import codec_data, codec_work
 from worldmodel.training.ears_stages import ears_data, recogniser_work, spotter_work
 from worldmodel.training.initial import InitialWeights
@@ -287,7 +287,7 @@ STAGES: Mapping[str, Stage] = {
     "codec": Stage(codec_work, codec_data),
     "recogniser": Stage(recogniser_work, ears_data),
     "spotter": Stage(spotter_work, ears_data),
-    "clip": Stage(clip_work, episode_data, trunk_inputs),
+    "clip": Stage(clip_work, episode_data, clip_inputs),
     "language": Stage(language_work, language_data),
     "projector": Stage(projector_work, vlm_data, vlm_inputs("clip", "language")),
     "instruct": Stage(instruct_work, vlm_data, vlm_inputs("projector")),
