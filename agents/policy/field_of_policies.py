@@ -36,20 +36,20 @@ def field_of(policy: Policy, run: Path | None, trunk: VideoTokenizer) -> Mapping
     random = RandomActor(policy.low, policy.high)
     script = ScriptedActor()
     trained = LearnedActor(policy)
-    field: dict[str, Actor] = {
-        TRAINED: trained,
+    field: dict[str, Actor] = {TRAINED: trained}
+    if run is not None and (run / "clone").is_dir():
+        field[CLONED] = LearnedActor(Policy.from_pretrained(run / "clone", trunk))
+    field |= {
+        "scripted": script,
         "trained, sampled": LearnedActor(policy, sampled=True),
         "random": random,
         "still": StillActor(policy.low, policy.high),
-        "scripted": script,
     }
     for share in (0.3, 0.6, 0.85):
         field[f"scripted, {share:.0%} random"] = NoisyActor(script, random, share)
     for share in (0.3, 0.6, 0.85):
         field[f"trained, {share:.0%} random"] = NoisyActor(trained, random, share)
     if run is not None:
-        if (run / "clone").is_dir():
-            field[CLONED] = LearnedActor(Policy.from_pretrained(run / "clone", trunk))
         for folder in sorted((run / "imagination").glob("kept-*")):
             name = f"after {int(folder.name.rpartition('-')[2])} rounds"
             field[name] = LearnedActor(Policy.from_pretrained(folder, trunk))
