@@ -1,4 +1,8 @@
-"""The trained ears, by their shipped name or from a folder: recogniser and stop-word spotter."""
+"""The trained ears, by their shipped name or from a folder: recogniser and stop-word spotter.
+
+Ears may be packed without a recogniser of their own; PocketSphinx with the world's grammar then
+understands for them, and the spotter stays ours.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,14 @@ import torch
 from multimodal.errors import CheckpointError
 from multimodal.speech.model import SpeechModel
 from multimodal.speech.own import OwnRecogniser
+from multimodal.speech.recognisers import load_recogniser
 from multimodal.speech.spotter import Spotter, SpotterModel
+from multimodal.speech.transcript import Recogniser
 from worldmodel.checkpoint import atomic_directory, resolve, verify, write_manifest
 
 __all__ = ["Ears", "load_ears", "pack_ears"]
 
 _KIND = "ears"
-_PARTS = ("recogniser", "spotter")
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Ears:
         spotter: watches for the stop words.
     """
 
-    recogniser: OwnRecogniser
+    recogniser: Recogniser
     spotter: Spotter
 
 
@@ -46,29 +51,37 @@ def load_ears(name_or_dir: str | os.PathLike[str] = "ears") -> Ears:
 
     Raises:
         CheckpointError: missing, torn, altered, or not ears.
+        MissingExtraError: the ears have no recogniser of their own and PocketSphinx is missing.
     """
     folder = resolve(name_or_dir)
     verify(folder, _KIND)
-    model = SpeechModel.from_pretrained(
-        folder / "recogniser",
-        dtype=torch.float32,
-        use_safetensors=True,
-        attn_implementation="eager",
-    )
     spotter = SpotterModel.from_pretrained(
         folder / "spotter", torch_dtype=torch.float32, use_safetensors=True
     )
     assert isinstance(spotter, SpotterModel)
-    return Ears(OwnRecogniser(model), Spotter(spotter))
+    return Ears(_recogniser(folder / "recogniser"), Spotter(spotter))
+
+
+def _recogniser(folder: Path) -> Recogniser:
+    if not folder.is_dir():
+        return load_recogniser("sphinx")
+    model = SpeechModel.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, attn_implementation="eager"
+    )
+    return OwnRecogniser(model)
 
 
 def pack_ears(
-    recogniser: Path | str, spotter: Path | str, folder: Path | str, threshold: float | None = None
+    recogniser: Path | str | None,
+    spotter: Path | str,
+    folder: Path | str,
+    threshold: float | None = None,
 ) -> Path:
-    """Put two trained models together as ears that `load_ears` opens, in half precision.
+    """Put trained models together as ears that `load_ears` opens, in half precision.
 
     Args:
-        recogniser: the folder of the run of `worldmodel train objective=recogniser`.
+        recogniser: the folder of the run of `worldmodel train objective=recogniser`; None leaves
+            understanding to PocketSphinx.
         spotter: the folder of the run of `worldmodel train objective=spotter`.
         folder: where to write; replaced as a whole.
         threshold: of the spotter; None keeps the one it was trained with.
@@ -80,20 +93,23 @@ def pack_ears(
         CheckpointError: a stage is not done, or its model is torn or altered.
         DiskFullError: the disk is full; what was in `folder` is intact.
     """
-    runs = dict(zip(_PARTS, (Path(recogniser), Path(spotter)), strict=True))
+    runs = {"spotter": Path(spotter)}
+    if recogniser is not None:
+        runs = {"recogniser": Path(recogniser), **runs}
     account: dict[str, Any] = {}
     for part, run in runs.items():
         verify(run / part / "model", part)
         if not (run / "training.json").is_file():
             raise CheckpointError(f"{run} lacks training.json: its training is not done.")
         account[part] = json.loads((run / "training.json").read_text(encoding="utf-8"))
-    speech = SpeechModel.from_pretrained(runs["recogniser"] / "recogniser" / "model")
     stop = SpotterModel.from_pretrained(runs["spotter"] / "spotter" / "model")
     assert isinstance(stop, SpotterModel)
     if threshold is not None:
         stop.register_to_config(threshold=threshold)
     with atomic_directory(Path(folder)) as temporary:
-        speech.half().save_pretrained(temporary / "recogniser")
+        if recogniser is not None:
+            speech = SpeechModel.from_pretrained(Path(recogniser) / "recogniser" / "model")
+            speech.half().save_pretrained(temporary / "recogniser")
         stop.half().save_pretrained(temporary / "spotter")
         (temporary / "training.json").write_text(json.dumps(account, indent=2) + "\n")
         write_manifest(temporary, _KIND)

@@ -1,7 +1,8 @@
 """Packing trained ears to ship, and their model card.
 
 `python -m worldmodel.ears_card RECOGNISER SPOTTER TARGET` puts the models of two runs of
-`worldmodel train` (objective=recogniser and objective=spotter) into TARGET in float16. Then
+`worldmodel train` (objective=recogniser and objective=spotter) into TARGET in float16; `none` for
+the first leaves understanding to PocketSphinx. Then
 `worldmodel evaluate model=ears checkpoint=TARGET out=EVALUATION` measures what ships, and the same
 command with `--evaluation EVALUATION` writes the card from its files. No figure in a card is typed
 by hand.
@@ -65,8 +66,14 @@ def write_ears_card(checkpoint: Path, evaluation: Path, notes: str = "") -> Path
         if name in figures:
             lines.append(f"| {label} | `{name}` | {figures[name]:.4g} | {target} |")
     lines += ["", *_table(report), "", "## How they came to be", ""]
-    for part in ("recogniser", "spotter"):
-        lines += _origin(part, training[part])
+    for part, account in training.items():
+        lines += _origin(part, account)
+    if "recogniser" not in training:
+        lines += [
+            "There is no recogniser among them: PocketSphinx understands, with the grammar",
+            "",
+        ]
+        lines[-2] += " of the world's vocabulary (`pip install 'worldmodel[sphinx]'`)."
     (checkpoint / "scores").mkdir(exist_ok=True)
     shutil.copyfile(evaluation / "metrics.json", checkpoint / "scores" / "evaluate.json")
     card = checkpoint / "README.md"
@@ -125,7 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--notes", type=Path, help="a Markdown file put at the top")
     chosen = parser.parse_args(arguments)
     if chosen.evaluation is None:
-        print(pack_ears(chosen.recogniser, chosen.spotter, chosen.target, chosen.threshold))
+        recogniser = None if str(chosen.recogniser) == "none" else chosen.recogniser
+        print(pack_ears(recogniser, chosen.spotter, chosen.target, chosen.threshold))
     else:
         notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
         print(write_ears_card(chosen.target, chosen.evaluation, notes))

