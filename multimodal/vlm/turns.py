@@ -132,8 +132,14 @@ def assemble(
         frame += [0] * length
         each = [*turn.barred, *([()] * (len(turn.answer) - len(turn.barred)))]
         barred += [_bars(ids_) for ids_ in ([()] * len(turn.question) + each)]
-    row = {"ids": ids, "labels": labels, "positions": positions}
-    row |= {"turns": number, "sees": sees, "frames": frame, "barred": barred}
+    row: dict[str, Sequence[int | list[int]]] = {"ids": ids, "labels": labels}
+    row |= {
+        "positions": positions,
+        "turns": number,
+        "sees": sees,
+        "frames": frame,
+        "barred": barred,
+    }
     return {name: np.array(values, np.int64) for name, values in row.items()}
 
 

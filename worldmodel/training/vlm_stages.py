@@ -132,8 +132,8 @@ def projector_work(source: Source) -> Work:
     clip = ClipModel.from_pretrained(source.model("clip"))
     tokenizer = load_text_tokenizer(source.model("language") / TEXT_FOLDER)
     marks = Marks.of(tokenizer)
-    shared = ("trunk", "size_px", "channels", "tokens", "width", "hidden", "layers", "heads")
-    shared += ("neighbours", "changes")
+    seen = ("trunk", "size_px", "channels", "tokens")
+    shared = (*seen, "width", "hidden", "layers", "heads", "neighbours", "changes")
 
     def build() -> AnswerObjective:
         language, _ = open_language(source.model("language"))
