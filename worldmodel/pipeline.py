@@ -152,7 +152,10 @@ class WorldModelPipeline(DiffusionPipeline):
         return np.asarray(self.config.action_high, np.float32)
 
     def without_layers(self) -> WorldModelPipeline:
-        """The same model as the dynamics alone has it: every frame decoded from latents."""
+        """The same model as the dynamics alone has it: every frame decoded from latents.
+
+        For pictures in which the reader of layers finds nothing that can move.
+        """
         config = dict(self.config)
         kept = {name: config[name] for name in _SETTINGS}
         return type(self)(self.tokenizer, self.dynamics, self.scheduler, **kept)

@@ -183,11 +183,7 @@ def test_accelerate_launch_trains_the_chain_on_two_processes(data, trained, tmp_
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     stages = account(tmp_path / "two")["stages"]
-    assert {name: stage["processes"] for name, stage in stages.items()} == {
-        "tokenizer": 2,
-        "dynamics": 2,
-        "probe": 2,
-    }
+    assert {name: stage["processes"] for name, stage in stages.items()} == dict.fromkeys(STAGES, 2)
     # The global batches are those of one process, and the tokeniser draws no noise.
     alone, shared = (
         account(out)["stages"]["tokenizer"]["losses"]["validation_loss"]

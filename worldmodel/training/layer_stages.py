@@ -53,7 +53,15 @@ def layer_reader_work(source: Source) -> Work:
     budget, size_px = source.cfg.size.budget.layer_reader, source.flat.frames.shape[1]
     architecture = _plain(source.cfg.size.layer_reader)
     train, validation = _module(source).layer_datasets(size_px, budget.rendered, budget.validation)
-    return Work(lambda: LayerReaderObjective(LayerReader(**architecture)), train, validation)
+    initial = source.initial("layer_reader")
+
+    def build() -> LayerReaderObjective:
+        model = LayerReader(**architecture)
+        if initial is not None:
+            initial.load_into(model)
+        return LayerReaderObjective(model)
+
+    return Work(build, train, validation)
 
 
 def motion_inputs(source: Source) -> dict[str, Any]:
@@ -90,8 +98,16 @@ def motion_work(source: Source) -> Work:
             flat, tracks, sprites, found, split, steps, seed, samples, low, high, drawn
         )
 
+    initial = source.initial("motion")
+
+    def build() -> MotionObjective:
+        model = Motion(**shape, **architecture)
+        if initial is not None:
+            initial.load_into(model)
+        return MotionObjective(model, unroll, int(budget.steps))
+
     return Work(
-        lambda: MotionObjective(Motion(**shape, **architecture), unroll, int(budget.steps)),
+        build,
         clips("train", source.cfg.seed, _DRAWS, lively),
         clips("validation", 0, _VALIDATION_CLIPS, 1) if source.holds_out else None,
     )

@@ -22,7 +22,7 @@ from multimodal.flat import FlatEpisodes
 from multimodal.store import EpisodeStore
 from multimodal.tokenizer import STRIDE, VideoTokenizer
 from multimodal.trunk import trunk_fingerprint
-from worldmodel.checkpoint import verify
+from worldmodel.checkpoint import resolve, verify
 from worldmodel.device import choose_compute
 from worldmodel.dynamics import Dynamics
 from worldmodel.latents import LatentClips, cached_latents
@@ -33,7 +33,12 @@ from worldmodel.training.clip_stage import clip_inputs, clip_work, trunk_inputs
 from worldmodel.training.codec_stage import codec_data, codec_work
 from worldmodel.training.ears_stages import ears_data, recogniser_work, spotter_work
 from worldmodel.training.initial import InitialWeights
-from worldmodel.training.layer_stages import layer_reader_work, motion_inputs, motion_work
+from worldmodel.training.layer_stages import (
+    LAYER_STAGES,
+    layer_reader_work,
+    motion_inputs,
+    motion_work,
+)
 from worldmodel.training.native_stages import image_codes_work, native_inputs, native_work
 from worldmodel.training.processes import first_process_first
 from worldmodel.training.vlm_stages import (
@@ -61,6 +66,8 @@ __all__ = [
 _DRAWS = 2**20
 _VALIDATION_CLIPS = 64
 _TOKENIZER_FRAMES = 1
+# Stages whose models may start from an earlier pipeline's weights.
+_CONTINUED = ("tokenizer", "dynamics", "layer_reader", "motion")
 # Where the probe of a world is trained; named, not imported, as those folders lie above this one.
 _PROBES = {"worldmodel/Push-v0": "envs.gap.probe_stage"}
 
@@ -151,7 +158,9 @@ class Source:
         Raises:
             CheckpointError: `initial` names no whole pipeline.
         """
-        if self.cfg.initial is None or stage not in ("tokenizer", "dynamics"):
+        if self.cfg.initial is None or stage not in _CONTINUED:
+            return None
+        if stage in LAYER_STAGES and not (resolve(self.cfg.initial) / stage).is_dir():
             return None
         return InitialWeights.of(self.cfg.initial, stage)
 
