@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.policy.evaluation import ENOUGH
 from agents.policy.policy import KIND
 from multimodal.errors import CheckpointError
 from worldmodel.checkpoint import MANIFEST, verify, write_manifest
@@ -78,7 +79,7 @@ def _card(
     rows = [
         f"| {words} (`{name}`) | {_shown(name, scores)} | {wanted} |"
         for name, words, wanted in _TARGETS
-        if name in scores
+        if name in scores and (not name.startswith("rank_") or scores["policies"] >= ENOUGH)
     ]
     policies = [
         f"| {row['name']} | {_cell(row, 'success_mujoco')} | {_cell(row, 'success_model')} | "
@@ -95,8 +96,8 @@ def _card(
         "",
         *([notes.strip(), ""] if notes.strip() else []),
         f"`{report['command']}`, {int(scores['trials'])} held-out starts, none solved already; an",
-        "episode succeeds within 60 steps or not at all. Gain is the return minus that of standing",
-        "still. 95% bootstrap intervals over starts.",
+        "episode succeeds within that many steps or not at all. Gain is the return minus that of",
+        "standing still. 95% bootstrap intervals over starts.",
         "",
         "| figure | measured | target |",
         "|---|---|---|",

@@ -31,10 +31,12 @@ from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.runs import RunDirectory
 from worldmodel.training.record import environment_record, shown_command
 
-__all__ = ["Judged", "evaluate"]
+__all__ = ["ENOUGH", "Judged", "evaluate"]
 
 # Far beyond every seed that a recording uses.
 _FIRST_SEED = 100_000_000
+ENOUGH = 12
+"""Policies from which on their ranking says something."""
 
 
 @dataclass(frozen=True)
@@ -183,16 +185,15 @@ def _figures(judged: list[Judged], resamples: int) -> tuple[dict[str, float], li
         "rank": [(j.model.success.mean(), j.truth.success.mean()) for j in judged],
         "return_rank": [(j.model.gain.mean(), j.truth.gain.mean()) for j in judged],
     }
-    for prefix, pairs in sides.items():
+    for prefix, pairs in sides.items() if len(judged) >= ENOUGH else ():
         model, truth = (np.array(side, float) for side in zip(*pairs, strict=True))
         figures[f"{prefix}_pearson"] = pearson(model=model, truth=truth)
         figures[f"{prefix}_mmrv"] = mean_rank_violation(model=model, truth=truth)
-    figures["policies"] = len(judged)
     figures["optimism_bias"] = optimism_bias(
         model=np.concatenate([j.model.success for j in judged]),
         truth=np.concatenate([j.truth.success for j in judged]),
     )
-    seeds = {"trials": len(trained.truth.success)}
+    seeds = {"trials": len(trained.truth.success), "policies": len(judged)}
     return {k: v for k, v in (figures | seeds).items() if v is not None}, table
 
 

@@ -1,0 +1,36 @@
+"""The policy that ships acts, by name alone, and gets an object to its place."""
+
+import torch
+
+from agents.policy import Policy
+from agents.policy.aims import outcome_of
+from agents.policy.sight import Sight
+from envs.push import PushWorld
+
+
+def test_the_shipped_policy_reaches_most_of_ten_goals() -> None:
+    policy = Policy.from_pretrained()
+    world = PushWorld(max_steps=40)
+    reached = 0
+    for seed in range(10):
+        frame, info = world.reset(seed=200_000_000 + seed)
+        goals = policy.goals_of([info["instruction"]])
+        done = False
+        while not done:
+            frame, _, done, truncated, _ = world.step(policy.act(frame[None], goals)[0].numpy())
+            reached += done
+            if truncated:
+                break
+    world.close()
+    assert reached >= 6
+
+
+def test_its_eyes_read_the_pusher_within_a_centimetre() -> None:
+    policy = Policy.from_pretrained()
+    world = PushWorld()
+    frame, info = world.reset(seed=3)
+    sight = Sight.from_vector(policy.view.perceive(policy.latents(frame[None])))
+    truth = torch.from_numpy(info["state"]["pusher_position_m"])
+    assert float((sight.pusher_m[0] - truth).norm()) < 0.01
+    assert not bool(outcome_of(sight, policy.view.aims(policy.goals_of([info["instruction"]])))[1])
+    world.close()
