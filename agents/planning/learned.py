@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents.planning.bodies import Bodies, read_bodies
+from agents.planning.carried import CarriedBodies
 from envs.gap.probe import StateProbe
 from multimodal.errors import StateError
 from worldmodel.device import choose_compute
@@ -42,6 +43,7 @@ class LearnedModel:
     ) -> None:
         self.pipeline = pipeline
         self.probe = probe
+        self._carried: CarriedBodies | None = None
         self._dtype = choose_compute().dtype if dtype is None else dtype
         self._frames: deque[NDArray[np.uint8]] = deque(maxlen=context)
         self._actions: deque[NDArray[np.float32]] = deque(maxlen=context - 1)
@@ -65,7 +67,13 @@ class LearnedModel:
             raise StateError("The model has seen no frame; call observe(frame, None) first.")
         frames = np.stack(self._frames)[None]
         actions = np.stack(self._actions)[None] if len(frames[0]) > 1 else None
-        return self.pipeline.reset(frames, actions)
+        state = self.pipeline.reset(frames, actions)
+        self._carried = None
+        if state.layered is not None:
+            seen = read_bodies(self.probe, frames[:, -1])[0]
+            scale = 2 * float(self.probe.config["extent_m"]) / self.pipeline.frame_shape[0]
+            self._carried = CarriedBodies.of(seen, state.layered, scale)
+        return state
 
     def clone(self, state: RolloutState, lanes: int) -> RolloutState:
         """One lane, `lanes` times."""
@@ -77,7 +85,12 @@ class LearnedModel:
             return self.pipeline.advance(state, torch.from_numpy(actions_NA))
 
     def read(self, state: RolloutState) -> Bodies:
-        """Draw the present frames and read them."""
+        """Where everything is in the present frames.
+
+        A model that carries layers knows it; otherwise the frames are drawn and read.
+        """
+        if state.layered is not None and self._carried is not None:
+            return self._carried.bodies(state.layered)
         with self._fast():
             return read_bodies(self.probe, self.pipeline.render(state))
 
