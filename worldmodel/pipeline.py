@@ -294,16 +294,24 @@ class WorldModelPipeline(DiffusionPipeline):
         return tensor
 
     @torch.no_grad()
-    def advance(self, state: RolloutState, action: Array) -> RolloutState:
-        """One step in latent space, for those who need no pixels; `state` is left as it was.
+    def advance(self, state: RolloutState, action: Array, draw: bool = True) -> RolloutState:
+        """One step for those who need no pixels; `state` is left as it was.
+
+        Args:
+            state: the rollouts.
+            action: float (B, A) inside the action bounds.
+            draw: False is for those who need poses alone (`state.layered.pose`): frame and latents
+                stay those that were drawn last. A model without layers always predicts latents.
 
         Raises:
             ActionError: malformed action.
         """
         scaled = self._checked_actions(action, (state.batch_size, self.action_dim))
         if state.layered is not None:
-            layered = carry(self.motion, state.layered, scaled)
-            memory = Memory.bare(self.tokenizer.encode(layered.frame[:, None])[:, 0])
+            layered = carry(self.motion, state.layered, scaled, draw)
+            memory = state.memory
+            if draw:
+                memory = Memory.bare(self.tokenizer.encode(layered.frame[:, None])[:, 0])
             return RolloutState(memory, state.goal, state.seed, state.step + 1, layered)
         prediction = next_frame(
             self.dynamics,

@@ -80,9 +80,10 @@ class LearnedModel:
         return state.select([0] * lanes)
 
     def step(self, state: RolloutState, actions_NA: NDArray[np.float32]) -> RolloutState:
-        """All lanes one step further, in latent space; frames are drawn when they are read."""
+        """All lanes one step further; frames are drawn only where they have to be read."""
         with self._fast():
-            return self.pipeline.advance(state, torch.from_numpy(actions_NA))
+            actions = torch.from_numpy(actions_NA)
+            return self.pipeline.advance(state, actions, draw=self._carried is None)
 
     def read(self, state: RolloutState) -> Bodies:
         """Where everything is in the present frames.

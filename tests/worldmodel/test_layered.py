@@ -86,3 +86,19 @@ def test_a_pipeline_without_layers_is_saved_and_opened_as_one(shipped, tmp_path:
     plain = WorldModelPipeline.from_pretrained(tmp_path / "plain")
     assert plain.motion is None
     assert plain.layer_reader is None
+
+
+def test_poses_alone_go_where_drawn_rollouts_go(shipped, frames):
+    drawn = quiet = shipped.reset(frames)
+    for action in actions(4, 8).unbind(1):
+        drawn, quiet = shipped.advance(drawn, action), shipped.advance(quiet, action, draw=False)
+    assert torch.equal(drawn.layered.pose, quiet.layered.pose)
+    assert torch.equal(quiet.layered.frame, frames[:, 0])
+
+
+def test_a_coarser_number_format_around_it_leaves_poses_exact(shipped, frames):
+    state, action = shipped.reset(frames), actions(4, 1)[:, 0]
+    fine = shipped.advance(state, action).layered.pose
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = shipped.advance(state, action).layered.pose
+    assert torch.equal(fine, coarse)

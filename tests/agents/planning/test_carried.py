@@ -9,6 +9,8 @@ from agents.planning.carried import CarriedBodies
 from agents.planning.learned import LearnedModel
 from envs.gap.probe_files import load_probe
 from envs.push import PushWorld
+from multimodal.layers import composite
+from multimodal.tokenizer import to_uint8
 from worldmodel.pipeline import WorldModelPipeline
 
 
@@ -17,6 +19,12 @@ def model() -> LearnedModel:
     return LearnedModel(
         WorldModelPipeline.from_pretrained("push"), load_probe("push"), dtype=torch.float32
     )
+
+
+def drawn(model: LearnedModel, state) -> torch.Tensor:
+    """The frames of a rollout whose poses alone were carried."""
+    now = composite(state.layered.layers, state.layered.pose)
+    return to_uint8(now).permute(0, 2, 3, 1).contiguous()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +42,7 @@ def test_what_is_carried_is_where_the_probe_sees_it(model, frame):
     for _ in range(6):
         state = model.step(state, actions)
     known = model.read(state)
-    seen = read_bodies(model.probe, model.pipeline.render(state))
+    seen = read_bodies(model.probe, drawn(model, state))
     assert np.abs(known.pusher_m - seen.pusher_m).max() < 0.012
     there = known.presence > 0.5
     assert there.sum() == 4 * 3
