@@ -62,8 +62,12 @@ def stop_figures(
     return {
         "stop_recall": float(np.mean(np.isfinite(delays))),
         "stop_recall_engines": float(np.mean(np.isfinite(strangers))),
-        "stop_ms_p50": 1000 * float(np.percentile(caught, 50)) if caught else float("nan"),
-        "stop_ms_p95": 1000 * float(np.percentile(caught, 95)) if caught else float("nan"),
+        # Where nothing was caught there is no time to tell.
+        **{
+            f"stop_ms_p{share}": 1000 * float(np.percentile(caught, share))
+            for share in (50, 95)
+            if caught
+        },
         "stop_false_per_10min": float(len(_events(_watch(spotter, noise)))),
         "stop_false_share": float(np.mean(reported)),
         "stop_words": float(len(delays)),
