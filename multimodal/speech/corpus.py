@@ -228,7 +228,7 @@ def _record_voice(folder: Path, split: str, voice: Voice, count: int, key: str, 
     for text, (audio, rate_hz) in zip(texts, said, strict=True):
         piece = resample(audio, rate_hz, RATE_HZ).numpy()
         # Resampling overshoots at full scale, which a file of 16 bits cannot hold.
-        pieces.append(piece / max(1.0, float(np.abs(piece).max())))
+        pieces.append(piece / np.float32(max(1.0, float(np.abs(piece).max()))))
         rows.append({"text": normal_text(text), "start": start, "samples": len(piece)})
         start += len(piece)
     path = folder / split / f"{voice.engine}-{voice.name}.wav"

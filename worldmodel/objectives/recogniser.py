@@ -27,6 +27,8 @@ class RecogniserObjective(nn.Module):
         guided_steps: steps after which CTC takes the place of the guidance.
     """
 
+    done: Tensor
+
     def __init__(
         self, model: SpeechModel, ctc_weight: float = 0.6, guided_steps: int = 1500
     ) -> None:
