@@ -226,9 +226,10 @@ def _record_voice(folder: Path, split: str, voice: Voice, count: int, key: str, 
     rows, start = [], 0
     said = speak_many(texts, voice, speeds, pitches)
     for text, (audio, rate_hz) in zip(texts, said, strict=True):
-        piece = resample(audio, rate_hz, RATE_HZ).numpy()
+        piece: NDArray[np.float32] = resample(audio, rate_hz, RATE_HZ).numpy()
         # Resampling overshoots at full scale, which a file of 16 bits cannot hold.
-        pieces.append(piece / np.float32(max(1.0, float(np.abs(piece).max()))))
+        peak = max(1.0, float(np.abs(piece).max()))
+        pieces.append(np.asarray(piece / peak, np.float32))
         rows.append({"text": normal_text(text), "start": start, "samples": len(piece)})
         start += len(piece)
     path = folder / split / f"{voice.engine}-{voice.name}.wav"
