@@ -92,9 +92,11 @@ def spoken_instructions(ears: Listener) -> Iterator[tuple[str, Heard, threading.
         try:
             for chunk in microphone_chunks():
                 for event in ears.feed(chunk):
-                    if isinstance(event, StopWord):
+                    if isinstance(event, StopWord) or (
+                        isinstance(event, Final) and is_stop(event.text)
+                    ):
                         stop.set()
-                    elif isinstance(event, Final) and event.text and not is_stop(event.text):
+                    elif isinstance(event, Final) and event.text:
                         said.put(event)
         except Exception as error:  # noqa: BLE001  it is raised where instructions are awaited
             said.put(error)

@@ -75,7 +75,8 @@ def begin(reader: LayerReader, motion: Motion, frames: Tensor) -> LayerState:
         moved = (gap > _READ_PX) & (gap < _FARTHEST_PX) & layers.present
         shift[..., :2] = way * moved[..., None]
     look = motion.look(layers.sprites)
-    return LayerState(layers, look, layers.pose, shift, frames[:, -1])
+    # A pose of its own: what is saved may not share memory.
+    return LayerState(layers, look, layers.pose.clone(), shift, frames[:, -1])
 
 
 def carry(motion: Motion, state: LayerState, action: Tensor, draw: bool = True) -> LayerState:
@@ -96,6 +97,7 @@ def carry(motion: Motion, state: LayerState, action: Tensor, draw: bool = True) 
     height, width = state.frame.shape[1:3]
     inside = torch.minimum(pose[..., :2].clamp(min=0), pose.new_tensor([width, height]))
     pose = torch.cat([inside, pose[..., 2:]], -1)
+    shift = pose - state.pose
     if not draw:
         return LayerState(layers, state.look, pose, shift, state.frame)
     frame = to_uint8(composite(layers, pose)).permute(0, 2, 3, 1).contiguous()

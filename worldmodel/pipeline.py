@@ -89,6 +89,10 @@ class WorldModelPipeline(DiffusionPipeline):
         source: str = "last",
     ) -> None:
         super().__init__()
+        if (layer_reader is None) != (motion is None):
+            raise CheckpointError(
+                "layer_reader and motion belong together: give both, or neither of them."
+            )
         self.register_modules(
             tokenizer=tokenizer,
             dynamics=dynamics,

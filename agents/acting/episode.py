@@ -117,6 +117,8 @@ class _Record:
         self._trace = trace
         self.frames = [frame]
         self.timing_ms: dict[str, list[float]] = {}
+        self._timing: dict[str, float] = {}
+        self._seen: dict[str, Any] = {}
         if trace:
             trace.frame(0, frame)
 

@@ -165,12 +165,14 @@ class _Watching:
 
     def __init__(self, world: gym.Env[Any, Any], agent: PlanningAgent) -> None:
         self._world, self._agent = world, agent
+        # Those of the instruction before this one, until the agent has understood the new one.
+        self._before = agent.steps
         self._judge: tuple[tuple[Step, ...], Judge] | None = None
 
     def __call__(self) -> bool | None:
         """Whether all of them have come true."""
         steps = self._agent.steps
-        if not steps:
+        if not steps or steps is self._before:
             return None
         if self._judge is None or self._judge[0] != steps:
             self._judge = steps, Judge(self._world, steps)

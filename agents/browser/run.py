@@ -53,7 +53,9 @@ def run(cfg: DictConfig) -> int:
     directory = RunDirectory.open("agent", cfg.out)
     directory.write_config(cfg)
     program = None if cfg.chromium is None else str(cfg.chromium)
-    with opened_page(seed=int(cfg.scene or cfg.seed), program=program) as page:
+    with opened_page(
+        seed=int(cfg.seed if cfg.scene is None else cfg.scene), program=program
+    ) as page:
         browsed = browse(page, instruction, directory.path / "episode_000")
     figures = {"success": float(browsed.success), "actions": float(browsed.actions)}
     if browsed.click_error_px:

@@ -41,13 +41,18 @@ def run(cfg: DictConfig) -> int:
         0, also where a target is missed: the figures say so.
 
     Raises:
-        ConfigError: an unknown arm, or no tasks.
+        ConfigError: an unknown arm, no tasks, or another reasoner than the grammar.
     """
     wanted = [str(arm) for arm in cfg.arms]
     if unknown := sorted(set(wanted) - {*ARMS, *_OTHERS}):
         raise ConfigError(f"arms={unknown} are unknown: choose from {', '.join((*ARMS, *_OTHERS))}")
     if cfg.tasks < 1 or cfg.seeds < 1:
         raise ConfigError(f"tasks={cfg.tasks} and seeds={cfg.seeds} must be at least 1")
+    if cfg.reason != "grammar":
+        raise ConfigError(
+            f"reason={cfg.reason}: the evaluation measures the grammar; leave reason out, or "
+            "try the other on single instructions with `worldmodel agent`."
+        )
     directory = RunDirectory.open("agent", cfg.out)
     directory.write_config(cfg)
     register()

@@ -13,6 +13,8 @@ from worldmodel.layered import LayerState
 __all__ = ["CarriedBodies"]
 
 _PRESENT = 0.5
+# A reading further from a sprite than this is of something else.
+_SAME_M = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +57,11 @@ class CarriedBodies:
             return None
         middle = np.array([layered.frame.shape[2], layered.frame.shape[1]]) / 2
         at_m = (pose_px - middle) * (scale, -scale)
-        nearest = np.linalg.norm(seen.position_m[colours, None] - at_m[free], axis=-1).argmin(-1)
-        if len(set(nearest.tolist())) < len(colours):
+        gaps_m = np.linalg.norm(seen.position_m[colours, None] - at_m[free], axis=-1)
+        nearest = gaps_m.argmin(-1)
+        pusher_gap_m = np.linalg.norm(seen.pusher_m - at_m[driven.argmax()])
+        far = max([float(pusher_gap_m), *gaps_m.min(-1)]) > _SAME_M
+        if far or len(set(nearest.tolist())) < len(colours):
             return None
         slots = np.full(len(seen.presence), -1)
         slots[colours] = free[nearest]

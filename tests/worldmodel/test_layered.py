@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from envs.push import PushWorld
+from multimodal.errors import CheckpointError
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.rollout_state import RolloutState
 
@@ -39,11 +40,33 @@ def test_the_pusher_and_every_object_are_found(shipped, frames):
     assert (layers.driven & layers.present).sum(1).tolist() == [1] * 4
 
 
-def test_far_from_the_pusher_nothing_changes_by_a_bit(shipped, frames):
+def test_where_no_body_comes_nothing_changes_by_a_bit(shipped, frames):
+    state = start = shipped.reset(frames)
+    steps = torch.arange(64) + 0.5
+    near = torch.zeros(4, 64, 64, dtype=torch.bool)
+    for action in actions(4, 20).unbind(1):
+        state = shipped.advance(state, action)
+        for pose in (start.layered.pose, state.layered.pose):
+            across = (steps - pose[..., :1])[:, :, None, :]
+            down = (steps - pose[..., 1:2])[:, :, :, None]
+            near |= (across.square() + down.square() < 10**2).any(1)
+    assert 0.2 < near.float().mean() < 0.9
+    assert torch.equal(shipped.render(state)[~near], frames[:, 0][~near])
+    assert not torch.equal(shipped.render(state)[near], frames[:, 0][near])
+
+
+def test_a_state_is_saved_right_after_the_reset(shipped, frames, tmp_path: Path):
     state = shipped.reset(frames)
-    rolled = shipped.rollout(state, torch.zeros(4, 20, 2))
-    changed = (rolled.frames[:, -1] != frames[:, 0]).any(-1).float().mean()
-    assert changed < 0.05
+    state.save(tmp_path / "state.safetensors")
+    loaded = RolloutState.load(tmp_path / "state.safetensors")
+    assert torch.equal(shipped.render(loaded), frames[:, 0])
+
+
+def test_half_of_the_layers_is_refused(shipped):
+    with pytest.raises(CheckpointError, match="belong together"):
+        WorldModelPipeline(
+            shipped.tokenizer, shipped.dynamics, shipped.scheduler, motion=shipped.motion
+        )
 
 
 def test_the_pusher_follows_the_action(shipped, frames):

@@ -94,7 +94,8 @@ class MotionObjective(nn.Module):
         steps = min(self.length(), actions.shape[1])
         pose, actions = pose[:, : steps + 1], actions[:, :steps]
         if self.training:
-            pose, before, actions = _turned_table(pose, before, actions)
+            size_px = float(self.motion.config["size_px"])
+            pose, before, actions = _turned_table(pose, before, actions, size_px)
             misread = self.misread_px * (2 * torch.rand_like(pose[:, :1]) - 1)
             misread[..., 2] = 0
             pose, before = pose + misread, before + misread[:, 0]
@@ -143,7 +144,7 @@ def _step(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _turned_table(
-    pose: Tensor, before: Tensor, actions: Tensor, size_px: float = 64.0
+    pose: Tensor, before: Tensor, actions: Tensor, size_px: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same scene turned by a random multiple of a quarter: a square table looks alike.
 

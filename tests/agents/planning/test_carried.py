@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.planning.bodies import read_bodies
+from agents.planning.bodies import Bodies, read_bodies
 from agents.planning.carried import CarriedBodies
 from agents.planning.learned import LearnedModel
 from envs.gap.probe_files import load_probe
@@ -47,6 +47,16 @@ def test_what_is_carried_is_where_the_probe_sees_it(model, frame):
     there = known.presence > 0.5
     assert there.sum() == 4 * 3
     assert np.abs(known.position_m[there] - seen.position_m[there]).mean() < 0.006
+
+
+def test_what_has_no_sprite_near_it_is_not_tied(model, frame):
+    model.observe(frame, None)
+    state = model.reset()
+    seen = read_bodies(model.probe, frame[None])[0]
+    scale = 2 * float(model.probe.config["extent_m"]) / 64
+    assert CarriedBodies.of(seen, state.layered, scale) is not None
+    away = Bodies(seen.pusher_m, seen.position_m + 0.1, seen.presence, seen.shape)
+    assert CarriedBodies.of(away, state.layered, scale) is None
 
 
 def test_without_a_pusher_nothing_is_tied(model, frame):
