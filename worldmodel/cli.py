@@ -119,6 +119,10 @@ def _dispatch(words: Sequence[str]) -> int:
     for word in overrides:
         if word.startswith("-"):
             raise ConfigError(f"{word!r} is not an option; settings are written key=value")
+    if overrides and VERBS[name].modes and overrides[0].isalpha():
+        raise ConfigError(
+            f"{name} cannot {overrides[0]!r}: {nearest(overrides[0], VERBS[name].modes)}"
+        )
     return _run(name, composed(name, overrides))
 
 

@@ -118,6 +118,7 @@ def test_the_version_is_printed(capsys):
     ("words", "expected"),
     [
         (["trian"], "did you mean 'train'"),
+        (["agent", "repaly", "trace=x"], "did you mean 'replay'"),
         (["train", "objektive=world"], "did you mean 'objective'"),
         (["train", "size=tinny"], "did you mean 'tiny'"),
         (["train", "sise=tiny"], "did you mean 'size'"),

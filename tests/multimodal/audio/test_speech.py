@@ -175,4 +175,8 @@ def test_other_sounds_are_finite_and_of_full_level(kind):
 
 
 def test_every_engine_says_what_to_install():
-    assert all(engine.packages for engine in engines.ENGINES.values())
+    for engine in engines.ENGINES.values():
+        program, *words = engine.install.split()
+        assert program in ("apt-get", "pip")
+        assert words[0] == "install"
+        assert len(words) > 1
