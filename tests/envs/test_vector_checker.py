@@ -238,7 +238,7 @@ def test_gymnasiums_own_environments_pass_in_every_mode(mode):
 
 
 def test_a_single_lane_passes():
-    check_vector_env(_cartpoles(1))
+    assert check_vector_env(_cartpoles(1)).num_envs == 1
 
 
 def test_dictionaries_and_continuous_actions_pass():

@@ -25,7 +25,7 @@ from starlette.routing import Route
 from agents.backends import HubReasoner, Message, OwnReasoner, ServerReasoner
 from agents.backends.filling import filled
 from agents.backends.understanding import reasoned
-from agents.protocol import Ask, Stop
+from agents.protocol import Ask, Refuse, Stop
 from multimodal.errors import BackendError, ConfigError, FrameError, TextError
 
 
@@ -254,4 +254,5 @@ def test_a_model_can_only_do_what_was_said(table):
 
 
 def test_our_own_model_reasons_about_a_scene_without_breaking(own, table):
-    reasoned(own)("push the red cube to the green target", table)
+    decided = reasoned(own)("push the red cube to the green target", table)
+    assert isinstance(decided, tuple | Ask | Refuse)
