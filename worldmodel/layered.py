@@ -16,12 +16,13 @@ from torch import Tensor
 from multimodal.layers import LayerReader, Layers, composite
 from multimodal.tokenizer import to_uint8
 from worldmodel.motion import Bodies, Motion
+from worldmodel.solids import keep_apart, reaches
 
-__all__ = ["LayerState", "begin", "carry"]
+__all__ = ["LayerState", "begin", "carry", "follow"]
 
 
 _READ_PX, _FARTHEST_PX = 0.4, 6.0
-_OWN = ("look", "pose", "shift", "frame")
+_OWN = ("look", "reach", "pose", "shift", "frame")
 
 
 class LayerState(NamedTuple):
@@ -30,6 +31,7 @@ class LayerState(NamedTuple):
     Attributes:
         layers: of the frame in which everything was cut out.
         look: what the motion made of each sprite (B, K, E).
+        reach: how far each sprite reaches in each direction (B, K, D).
         pose: where each sprite is now (B, K, 3).
         shift: how it came there in the last step (B, K, 3).
         frame: what is seen now, or was when it was drawn last, uint8 (B, H, W, 3).
@@ -37,6 +39,7 @@ class LayerState(NamedTuple):
 
     layers: Layers
     look: Tensor
+    reach: Tensor
     pose: Tensor
     shift: Tensor
     frame: Tensor
@@ -76,7 +79,29 @@ def begin(reader: LayerReader, motion: Motion, frames: Tensor) -> LayerState:
         shift[..., :2] = way * moved[..., None]
     look = motion.look(layers.sprites)
     # A pose of its own: what is saved may not share memory.
-    return LayerState(layers, look, layers.pose.clone(), shift, frames[:, -1])
+    reach = reaches(layers.sprites, layers.pose[..., :2])
+    return LayerState(layers, look, reach, layers.pose.clone(), shift, frames[:, -1])
+
+
+def follow(motion: Motion, bodies: Bodies, action: Tensor, size_px: tuple[int, ...]) -> Bodies:
+    """Where bodies are after one step, for those who need no pictures at all.
+
+    Args:
+        motion: says where each goes.
+        bodies: before the step.
+        action: (B, A) in [-1, 1].
+        size_px: height and width of the frame, which no centre leaves.
+    """
+    # Sixteen-bit formats tell places a quarter of a pixel apart from each other, and no finer.
+    with torch.autocast(action.device.type, enabled=False):
+        shift = motion(bodies, action).settled() * bodies.present[..., None]
+    pose = bodies.pose + shift
+    if motion.solid:
+        pose = keep_apart(motion.outlines(bodies), pose)
+    height, width = size_px
+    inside = torch.minimum(pose[..., :2].clamp(min=0), pose.new_tensor([width, height]))
+    pose = torch.cat([inside, pose[..., 2:]], -1)
+    return bodies._replace(pose=pose, shift=pose - bodies.pose)
 
 
 def carry(motion: Motion, state: LayerState, action: Tensor, draw: bool = True) -> LayerState:
@@ -89,16 +114,10 @@ def carry(motion: Motion, state: LayerState, action: Tensor, draw: bool = True) 
         draw: False moves everything and leaves the frame as it was, at a fraction of the cost.
     """
     layers = state.layers
-    bodies = Bodies(state.pose, state.shift, state.look, layers.driven, layers.present)
-    # Sixteen-bit formats tell places a quarter of a pixel apart from each other, and no finer.
-    with torch.autocast(action.device.type, enabled=False):
-        shift = motion(bodies, action).settled() * layers.present[..., None]
-    pose = state.pose + shift
-    height, width = state.frame.shape[1:3]
-    inside = torch.minimum(pose[..., :2].clamp(min=0), pose.new_tensor([width, height]))
-    pose = torch.cat([inside, pose[..., 2:]], -1)
-    shift = pose - state.pose
+    bodies = Bodies(state.pose, state.shift, state.look, layers.driven, layers.present, state.reach)
+    moved = follow(motion, bodies, action, state.frame.shape[1:3])
+    pose, shift = moved.pose, moved.shift
     if not draw:
-        return LayerState(layers, state.look, pose, shift, state.frame)
+        return state._replace(pose=pose, shift=shift)
     frame = to_uint8(composite(layers, pose)).permute(0, 2, 3, 1).contiguous()
-    return LayerState(layers, state.look, pose, shift, frame)
+    return state._replace(pose=pose, shift=shift, frame=frame)

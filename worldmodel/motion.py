@@ -15,6 +15,9 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from multimodal.errors import ConfigError
+from worldmodel.solids import Outlines
+
 __all__ = ["Bodies", "Motion", "Shift"]
 
 # Displacements of a step are a few pixels, turns a few tenths of a radian.
@@ -36,6 +39,7 @@ class Bodies(NamedTuple):
         look: what `Motion.look` made of each sprite (B, K, E).
         driven: whether the actions themselves move it, bool (B, K).
         present: bool (B, K).
+        reach: how far each sprite reaches in each direction (B, K, D); solid bodies have it.
     """
 
     pose: Tensor
@@ -43,6 +47,7 @@ class Bodies(NamedTuple):
     look: Tensor
     driven: Tensor
     present: Tensor
+    reach: Tensor | None = None
 
 
 class Shift(NamedTuple):
@@ -93,6 +98,9 @@ class Motion(ModelMixin, ConfigMixin):
         look: E, numbers that describe a sprite.
         width: of the network.
         rounds: exchanges of messages.
+        overlap_px: bodies are solid, and what touches is seen to overlap by so much; None lets
+            them pass through each other.
+        edge_px: solid bodies that are not driven keep so far from the frame's edges.
     """
 
     @register_to_config
@@ -104,6 +112,8 @@ class Motion(ModelMixin, ConfigMixin):
         look: int = 32,
         width: int = 128,
         rounds: int = 2,
+        overlap_px: float | None = None,
+        edge_px: float = 0.0,
     ) -> None:
         super().__init__()
         self.eye = nn.Sequential(
@@ -131,6 +141,29 @@ class Motion(ModelMixin, ConfigMixin):
             nn.init.zeros_(layer.get_parameter("weight"))
         nn.init.zeros_(self.head.bias)
         self.register_buffer("scale", torch.tensor(_SCALE), persistent=False)
+
+    @property
+    def solid(self) -> bool:
+        """Whether bodies keep out of each other's places."""
+        return self.config.overlap_px is not None
+
+    def outlines(self, bodies: Bodies) -> Outlines:
+        """What `keep_apart` is told of solid bodies.
+
+        Raises:
+            ConfigError: nobody said how far they reach.
+        """
+        if bodies.reach is None:
+            raise ConfigError("Solid bodies need `reach`: worldmodel.solids.reaches(sprites, cut).")
+        config = self.config
+        return Outlines(
+            bodies.reach,
+            bodies.driven,
+            bodies.present,
+            config.overlap_px,
+            config.edge_px,
+            float(config.size_px),
+        )
 
     def look(self, sprites: Tensor) -> Tensor:
         """Describe sprites (B, K, 4, S, S): (B, K, E)."""

@@ -15,14 +15,21 @@ from torch.utils.data import Dataset
 from multimodal.clips import Window, WindowSampler
 from multimodal.flat import FlatEpisodes
 from multimodal.layers import LayerReader
+from worldmodel.solids import Outlines, overlaps_px, reaches, rims
 
-__all__ = ["STILL", "PoseClips", "Tracks", "episode_sprites"]
+__all__ = ["STILL", "PoseClips", "Sprites", "Tracks", "contact_margins", "episode_sprites"]
 
 BATCH = 64
 # A body that shifts less than this in a step, in pixels or radians, is standing.
 STILL = 0.05
 # A sprite whose centre was read further off than this is of another body.
 _SAME_PX = 4.0
+# Episodes, and contacts in them, that tell how bodies touch.
+_MEASURED, _CONTACTS = 200, 100
+# Outlines are read off blurred edges: a few in a thousand are further off than bodies come.
+_SELDOM = 0.005
+# Bodies that overlap by more than this lie above each other, not side by side.
+_PASSING_PX = 1.5
 
 
 @dataclass(frozen=True)
@@ -40,20 +47,30 @@ class Tracks:
     driven: NDArray[np.bool_]
 
 
-def episode_sprites(
-    reader: LayerReader, flat: FlatEpisodes, tracks: Tracks
-) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+@dataclass(frozen=True)
+class Sprites:
+    """How each of M bodies looks in the first frame of each of E episodes.
+
+    Attributes:
+        sprites: float16 (E, M, 4, S, S).
+        reach: how far they reach, from `worldmodel.solids.reaches`, float16 (E, M, D).
+        found: which were found in the frame, bool (E, M).
+    """
+
+    sprites: NDArray[np.float16]
+    reach: NDArray[np.float16]
+    found: NDArray[np.bool_]
+
+
+def episode_sprites(reader: LayerReader, flat: FlatEpisodes, tracks: Tracks) -> Sprites:
     """How each body looks in its episode's first frame.
 
     Args:
         reader: cuts the sprites out.
         flat: the dataset of E episodes.
         tracks: tell which sprite is which body.
-
-    Returns:
-        Sprites float16 (E, M, 4, S, S), and which were found, bool (E, M).
     """
-    sprites, found = [], []
+    sprites, reach, found = [], [], []
     starts = flat.starts[:-1]
     for begin in track(range(0, len(starts), BATCH), "cutting out sprites", transient=True):
         index = starts[begin : begin + BATCH]
@@ -65,8 +82,47 @@ def episode_sprites(
         near = apart.gather(-1, nearest[..., None])[..., 0] < _SAME_PX
         wide = nearest[..., None, None, None].expand(-1, -1, *layers.sprites.shape[2:])
         sprites.append(layers.sprites.gather(1, wide).half().numpy())
+        far = reaches(layers.sprites, layers.pose[..., :2])
+        reach.append(far.gather(1, nearest[..., None].expand(-1, -1, far.shape[2])).half().numpy())
         found.append(near.numpy() & tracks.present[index])
-    return np.concatenate(sprites), np.concatenate(found)
+    return Sprites(np.concatenate(sprites), np.concatenate(reach), np.concatenate(found))
+
+
+def contact_margins(
+    flat: FlatEpisodes, tracks: Tracks, seen: Sprites
+) -> tuple[float | None, float]:
+    """How recorded bodies lie against each other and against the frame's edges.
+
+    Args:
+        flat: the dataset.
+        tracks: its bodies' poses.
+        seen: their outlines.
+
+    Returns:
+        How deep outlines overlap of bodies that touch, in pixels, None where they pass through
+        each other; and how near to an edge bodies come that are not driven.
+    """
+    size_px = float(flat.frames.shape[1])
+    deep, edges = [], []
+    for episode in flat.episodes("train")[:_MEASURED]:
+        begun, ended = int(flat.starts[episode]), int(flat.starts[episode + 1])
+        pose = torch.from_numpy(tracks.pose[begun:ended].copy())
+        pose[..., 2] -= pose[:1, :, 2].clone()
+        many = len(pose)
+        reach = torch.from_numpy(seen.reach[episode].astype(np.float32)).expand(many, -1, -1)
+        present = torch.from_numpy(seen.found[episode]).expand(many, -1)
+        driven = torch.from_numpy(tracks.driven).expand(many, -1)
+        deep.append(overlaps_px(Outlines(reach, driven, present, 0.0, 0.0, size_px), pose))
+        rim = rims(reach, pose[..., 2]) + pose[:, :, None, :2]
+        room = torch.stack([rim.amin(2), size_px - rim.amax(2)]).amin((0, -1))
+        edges.append(room[present & ~driven])
+    touching = torch.cat(deep)
+    touching = touching[touching > 0]
+    edge_px = float(torch.cat(edges).quantile(_SELDOM)) if sum(map(len, edges)) else 0.0
+    if len(touching) < _CONTACTS:
+        return None, edge_px
+    overlap_px = float(touching.quantile(1 - 10 * _SELDOM))
+    return (overlap_px if overlap_px < _PASSING_PX else None), edge_px
 
 
 def _moves_before(tracks: Tracks) -> NDArray[np.int64]:
@@ -87,8 +143,7 @@ class PoseClips(Dataset[dict[str, Tensor]]):
     Args:
         flat: the dataset.
         tracks: its bodies' poses.
-        sprites: from `episode_sprites`.
-        found: from `episode_sprites`.
+        seen: its bodies' looks.
         split: "train", "validation" or "test".
         steps: T.
         seed: what the draws depend on besides i.
@@ -105,8 +160,7 @@ class PoseClips(Dataset[dict[str, Tensor]]):
         self,
         flat: FlatEpisodes,
         tracks: Tracks,
-        sprites: NDArray[np.float16],
-        found: NDArray[np.bool_],
+        seen: Sprites,
         split: str,
         steps: int,
         seed: int,
@@ -115,7 +169,7 @@ class PoseClips(Dataset[dict[str, Tensor]]):
         high: NDArray[np.float32],
         lively: int = 1,
     ) -> None:
-        self.flat, self.tracks, self.sprites, self.found = flat, tracks, sprites, found
+        self.flat, self.tracks, self.seen = flat, tracks, seen
         self.steps, self.samples = steps, samples
         self.windows = WindowSampler(flat.starts, steps + 1, seed, flat.episodes(split))
         self._low, self._span = low, high - low
@@ -140,9 +194,10 @@ class PoseClips(Dataset[dict[str, Tensor]]):
             "pose": pose,
             "before": before,
             "actions": actions.astype(np.float32),
-            "present": self.found[window.episode],
+            "present": self.seen.found[window.episode],
             "driven": self.tracks.driven,
-            "sprites": self.sprites[window.episode].astype(np.float32),
+            "sprites": self.seen.sprites[window.episode].astype(np.float32),
+            "reach": self.seen.reach[window.episode].astype(np.float32),
         }
         return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodel.motion import Bodies, Motion
+from worldmodel.motion import Bodies, Motion, Shift
 from worldmodel.pose_clips import STILL
+from worldmodel.solids import keep_apart
 
 __all__ = ["MotionObjective"]
 
@@ -76,6 +77,7 @@ class MotionObjective(nn.Module):
         present: Tensor,
         driven: Tensor,
         sprites: Tensor,
+        reach: Tensor,
     ) -> dict[str, Tensor]:
         """Loss of a batch of clips; M bodies.
 
@@ -86,6 +88,7 @@ class MotionObjective(nn.Module):
             present: bool (B, M).
             driven: bool (B, M).
             sprites: (B, M, 4, S, S).
+            reach: how far sprites reach in each direction (B, M, D).
 
         Returns:
             loss, and without gradient what the last step is off: driven_px, and moved_px and
@@ -108,7 +111,7 @@ class MotionObjective(nn.Module):
         own = pose[:, 0]
         loss = pose.new_zeros(())
         for step in range(steps):
-            bodies = Bodies(own, shift, look, driven, present)
+            bodies = Bodies(own, shift, look, driven, present, reach)
             said = self.motion(bodies, actions[:, step])
             moves = _step(pose[:, step], pose[:, step + 1]).abs().amax(-1) > STILL
             miss = (said.mean - _step(own, pose[:, step + 1])) / self.motion.scale * _SHARP
@@ -116,9 +119,17 @@ class MotionObjective(nn.Module):
             gate = F.binary_cross_entropy_with_logits(said.moves, moves.float(), reduction="none")
             share = present.float() / present.sum().clamp(min=1) / steps
             loss = loss + ((error * moves + 0.3 * gate) * share).sum()
-            shift = said.settled() * present[..., None]
-            own = own + shift
+            own = self._moved(bodies, said)
+            shift = own - bodies.pose
         return {"loss": loss} | _misses(own.detach(), pose, present, driven)
+
+    def _moved(self, bodies: Bodies, said: Shift) -> Tensor:
+        """Where a rollout would have the bodies after the step (B, M, 3)."""
+        pose = bodies.pose + said.settled() * bodies.present[..., None]
+        if not self.motion.solid:
+            return pose
+        # Making room is no part of what is learnt: it comes back unchanged in the gradient.
+        return pose + (keep_apart(self.motion.outlines(bodies), pose.detach()) - pose.detach())
 
 
 def _misses(own: Tensor, pose: Tensor, present: Tensor, driven: Tensor) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from multimodal.layers import LayerReader
 from worldmodel.motion import Motion
 from worldmodel.objectives.layer_reader import LayerReaderObjective
 from worldmodel.objectives.motion import MotionObjective
-from worldmodel.pose_clips import PoseClips, episode_sprites
+from worldmodel.pose_clips import PoseClips, contact_margins, episode_sprites
 from worldmodel.training.work import Work
 
 if TYPE_CHECKING:
@@ -81,22 +81,23 @@ def motion_work(source: Source) -> Work:
     flat, (low, high) = source.flat, source.action_bounds
     size_px = flat.frames.shape[1]
     tracks = _module(source).body_tracks(flat.state, size_px)
-    sprites, found = episode_sprites(reader.eval(), flat, tracks)
+    seen = episode_sprites(reader.eval(), flat, tracks)
+    overlap_px, edge_px = contact_margins(flat, tracks, seen)
     budget = source.cfg.size.budget.motion
     unroll = [(float(start), int(length)) for start, length in budget.unroll]
     shape = {
         "action_dim": flat.actions.shape[1],
         "size_px": size_px,
         "sprite_px": int(reader.config["sprite_px"]),
+        "overlap_px": overlap_px,
+        "edge_px": edge_px,
     }
     architecture = _plain(source.cfg.size.motion)
 
     steps, lively = max(length for _, length in unroll), int(budget.lively)
 
     def clips(split: str, seed: int, samples: int, drawn: int) -> PoseClips:
-        return PoseClips(
-            flat, tracks, sprites, found, split, steps, seed, samples, low, high, drawn
-        )
+        return PoseClips(flat, tracks, seen, split, steps, seed, samples, low, high, drawn)
 
     initial = source.initial("motion")
 
