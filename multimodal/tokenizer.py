@@ -170,7 +170,8 @@ class VideoTokenizer(ModelMixin, ConfigMixin):
         pixels = tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
         x_BCHW = (pixels.flatten(0, 1).permute(0, 3, 1, 2) * 2 - 1).to(self.dtype)
         grid = self.encoder(x_BCHW.contiguous(memory_format=torch.channels_last))
-        latents = grid.flatten(2).transpose(1, 2)
+        # Float whatever the encoder runs in: rollouts add small changes to them.
+        latents = grid.flatten(2).transpose(1, 2).float()
         latents = latents * torch.rsqrt(latents.square().mean(-1, keepdim=True) + 1e-6)
         return latents.unflatten(0, tensor.shape[:2])
 

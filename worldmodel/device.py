@@ -9,7 +9,7 @@ import torch
 
 from multimodal.errors import ConfigError
 
-__all__ = ["Compute", "choose_compute", "measure_matmul_gflops"]
+__all__ = ["Compute", "choose_compute", "measure_matmul_gflops", "refuse_format"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ENVIRONMENT_VARIABLE = "WORLDMODEL_COMPUTE"
@@ -172,3 +172,18 @@ def measure_matmul_gflops(
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def refuse_format(*asked: object) -> None:
+    """Refuse weights of another format: places on the table, carried in less, would go astray.
+
+    Raises:
+        ConfigError: a number format was asked for, and it is not float32.
+    """
+    others = [kind for kind in asked if isinstance(kind, torch.dtype) and kind != torch.float32]
+    if others:
+        raise ConfigError(
+            f"The pipeline's weights stay in float32, not {others[0]}. For faster products run it "
+            "inside torch.autocast(device, torch.bfloat16), or set compute=cpu/bfloat16 (or the "
+            "environment variable WORLDMODEL_COMPUTE), which does so."
+        )

@@ -19,6 +19,7 @@ from multimodal.errors import ActionError, CheckpointError, FrameError, StateErr
 from multimodal.layers import LayerReader
 from multimodal.tokenizer import VideoTokenizer, frames_tensor, to_uint8
 from worldmodel.checkpoint import resolve, verify, write_manifest
+from worldmodel.device import refuse_format
 from worldmodel.dynamics import Dynamics, Memory
 from worldmodel.layered import begin, carry
 from worldmodel.motion import Motion
@@ -123,8 +124,6 @@ class WorldModelPipeline(DiffusionPipeline):
         parts = (self.tokenizer, self.dynamics, self.layer_reader, self.motion)
         return [part for part in parts if part is not None]
 
-    # What it is -------------------------------------------------------------------------------
-
     @property
     def action_dim(self) -> int:
         """A, numbers in an action."""
@@ -164,11 +163,18 @@ class WorldModelPipeline(DiffusionPipeline):
         kept = {name: config[name] for name in _SETTINGS}
         return type(self)(self.tokenizer, self.dynamics, self.scheduler, **kept)
 
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move everything to a device.
+
+        Raises:
+            ConfigError: asked for another number format than float32.
+        """
+        refuse_format(*args, kwargs.get("dtype"))
+        return super().to(*args, **kwargs)
+
     def blank_state(self) -> RolloutState:
         """One lane that begins at a black frame: what a state of this model is made of."""
         return self.reset(torch.zeros(1, 1, *self.frame_shape, dtype=torch.uint8))
-
-    # Loading and saving -----------------------------------------------------------------------
 
     @classmethod
     def from_pretrained(
@@ -182,6 +188,7 @@ class WorldModelPipeline(DiffusionPipeline):
         Raises:
             CheckpointError: missing, incomplete, altered or of another kind.
         """
+        refuse_format(kwargs.get("torch_dtype"), kwargs.get("dtype"))
         folder = resolve(pretrained_model_name_or_path)
         verify(folder, KIND)
         kwargs = {"local_files_only": True, "use_safetensors": True} | kwargs
@@ -209,8 +216,6 @@ class WorldModelPipeline(DiffusionPipeline):
         """Write the pipeline as safetensors and JSON, with a SHA-256 manifest."""
         super().save_pretrained(str(save_directory), safe_serialization=True, **kwargs)
         write_manifest(Path(save_directory), KIND)
-
-    # Rolling out ------------------------------------------------------------------------------
 
     def _checked_actions(self, actions: Array, shape: tuple[int, ...]) -> Tensor:
         """Actions as float (.., A) scaled to [-1, 1], or an ActionError."""

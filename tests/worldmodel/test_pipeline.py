@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from multimodal.errors import ActionError, CheckpointError, FrameError, StateError
+from multimodal.errors import ActionError, CheckpointError, ConfigError, FrameError, StateError
 from worldmodel.checkpoint import write_manifest
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.rollout_state import RolloutState
@@ -219,3 +219,19 @@ def test_the_oldest_given_frame_is_the_one_that_is_remembered(
     state = tiny_pipeline.reset(video, actions(1, tiny_pipeline.context + 3))
     oldest = tiny_pipeline.reset(video[:, :1])
     assert torch.allclose(state.memory.first, oldest.memory.latents, atol=1e-5)
+
+
+@pytest.mark.parametrize("ask", [{"dtype": torch.bfloat16}, {}])
+def test_weights_stay_in_float32_and_sixteen_bits_come_by_autocast(
+    tiny_pipeline: WorldModelPipeline, ask: dict[str, torch.dtype]
+) -> None:
+    with pytest.raises(ConfigError, match="autocast"):
+        tiny_pipeline.to(**ask) if ask else tiny_pipeline.to(torch.float16)
+    with pytest.raises(ConfigError, match="autocast"):
+        WorldModelPipeline.from_pretrained("push", torch_dtype=torch.bfloat16)
+    assert tiny_pipeline.to("cpu", torch.float32) is not None
+    plain = tiny_pipeline.rollout(tiny_pipeline.reset(frames(2)), actions(2, 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        fast = tiny_pipeline.rollout(tiny_pipeline.reset(frames(2)), actions(2, 3))
+    apart = (plain.frames.float() - fast.frames.float()).abs().mean()
+    assert apart < 4
