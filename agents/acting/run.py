@@ -44,6 +44,11 @@ def run(cfg: DictConfig) -> int:
     sources += ["mic"] if cfg.mic else []
     if len(sources) > 1:
         raise ConfigError(f"{' and '.join(sources)} are given: name one source of instructions")
+    if not sources and cfg.scene is None:
+        raise ConfigError(
+            'What shall I do? Give instruction="push the red cube to the green target", '
+            "audio=FILE or mic=true; scene=N alone carries out that scene's own instruction."
+        )
     directory = RunDirectory.open("agent", cfg.out)
     directory.write_config(cfg)
     session = _Session(cfg, directory)
@@ -52,6 +57,8 @@ def run(cfg: DictConfig) -> int:
             return session.listen()
         heard: dict[str, float] = {}
         instruction = None if cfg.instruction is None else str(cfg.instruction)
+        if not sources:
+            session.console.print(f"scene {cfg.scene}: I take its own instruction", markup=False)
         if cfg.audio is not None:
             instruction, heard = spoken_instruction(str(cfg.audio), listener(str(cfg.hear)))
             session.console.print(f"heard: {instruction!r}", markup=False)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel
+from torch import Tensor
 
 from agents.backends.filling import filled
 from agents.backends.messages import Message, checked_choices
@@ -54,13 +55,14 @@ class HubReasoner:
     ) -> NDArray[Any]:
         prompt = self._prompt(messages) + so_far
         pictures = [Image.fromarray(p) for message in messages for p in message.pictures]
-        begun = len(self._ids(prompt, pictures)["input_ids"][0])
+        rows = [self._ids(prompt + option, pictures) for option in options]
+        # Where the last words of the prompt and a reply become one token, that token is part of the
+        # reply, and of every other reply: all are scored from the same place on.
+        alone = self._ids(prompt, pictures)["input_ids"][0]
+        start = min(_common(alone, inputs["input_ids"][0]) for inputs in rows)
         logs = []
-        for option in options:
-            inputs = self._ids(prompt + option, pictures)
+        for inputs in rows:
             ids = inputs["input_ids"][0]
-            # A token that spans prompt and reply counts as part of the reply.
-            start = min(begun, len(ids) - 1)
             logits = self.vlm.model(**inputs).logits[0].float().log_softmax(-1)
             each = logits[start - 1 : -1].gather(1, ids[start:, None])
             logs.append(float(each.sum()))
@@ -88,3 +90,10 @@ class HubReasoner:
         said = [f"{message.role.upper()}: {mark * len(message.pictures)}\n{message.text}"
                 for message in messages]  # fmt: skip
         return "\n".join([*said, "ASSISTANT: "])
+
+
+def _common(one: Tensor, other: Tensor) -> int:
+    """How many ids two sequences begin with alike."""
+    length = min(len(one), len(other))
+    different = (one[:length] != other[:length]).nonzero()
+    return int(different[0]) if len(different) else length

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, create_model
 from agents.acting.planning_agent import Understand, understood
 from agents.backends.messages import Message, Reasoner, one_of
 from agents.language.ground import Grounded
-from agents.language.parse import parse
+from agents.language.parse import Phrase, parse
 from agents.language.steps import AtWall, InZone, Step
 from agents.language.words import tagged
 from agents.protocol import Ask, Refuse, Stop
@@ -129,12 +129,27 @@ def _steps(reply: dict[str, Any], instruction: str, sighting: Sighting) -> Groun
 
 
 def _said(chosen: dict[str, str], instruction: str) -> bool:
-    """Whether the user's own words name this object and this place."""
+    """Whether the user's own words name this object and, in the same clause, this place."""
     words = [tagged(word.strip(".,;:!?\"'")) for word in instruction.lower().split()]
-    values = {word.value for word in words}
-    open_ended = any(word.kind in ("pronoun", "all", "generic") for word in words)
-    thing = any(word in values for word in chosen["object"].split()) or open_ended
-    return thing and chosen["place"].split()[0] in values
+    pronoun = any(word.kind == "pronoun" for word in words)
+    named: tuple[Phrase, ...] = ()
+    for wish in parse(instruction).wishes:
+        # "it" is what was named before, or whatever the model takes it for.
+        named = wish.objects or named
+        thing = any(_fits(chosen["object"], phrase) for phrase in named) or (not named and pronoun)
+        if thing and wish.place is not None and _is_place(chosen["place"], wish.place):
+            return True
+    return False
+
+
+def _fits(name: str, phrase: Phrase) -> bool:
+    colour, shape = name.split()
+    return phrase.colour in ("", colour) and phrase.noun in ("", shape) and not phrase.strange
+
+
+def _is_place(name: str, phrase: Phrase) -> bool:
+    which, kind = name.split()
+    return phrase.side == which if kind == "wall" else phrase.colour == which
 
 
 def _step(chosen: dict[str, str]) -> Step:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from agents.assembly import Parts, opened
+from agents.evaluation.conditions import conditions
 from agents.evaluation.episodes import ARMS, run_task
 from agents.evaluation.other_arms import Questions, measure_ears, measure_page, measure_speech
 from agents.evaluation.page import Clip
@@ -64,7 +65,8 @@ def run(cfg: DictConfig) -> int:
         disable_env_checker=True,
     )
     try:
-        _Evaluation(Sheet(cfg, directory), opened(cfg), world).carry_out(wanted)
+        evaluation = _Evaluation(Sheet(cfg, directory), opened(cfg), world, conditions(cfg))
+        evaluation.carry_out(wanted)
     finally:
         world.close()
     return 0
@@ -77,6 +79,7 @@ class _Evaluation:
     sheet: Sheet
     parts: Parts
     world: gym.Env[Any, Any]
+    conditions: str
 
     def carry_out(self, wanted: list[str]) -> None:
         """Run what was asked for, write everything."""
@@ -134,12 +137,14 @@ class _Evaluation:
         return 1 if arm == "scripted" else int(self.sheet.cfg.seeds)
 
     def _episodes(self, arm: str, tasks: Iterable[Task], label: str = "") -> list[Record]:
-        """Records of an arm's episodes; those that an earlier run wrote down are not run again."""
+        """Records of an arm's episodes; those that an earlier run wrote down are not run again.
+
+        Earlier ones count only where planner, model and all else that decides were the same.
+        """
         label = label or arm
         known = {
             (each["label"], each["scene"], each["seed"], each["text"]): each
-            for each in self.sheet.directory.history()
-            if "label" in each
+            for each in self._comparable()
         }
         records = []
         todo = [(task, seed) for task in tasks for seed in range(self._seeds(arm))]
@@ -155,6 +160,7 @@ class _Evaluation:
                     int(self.sheet.cfg.seed) + seed,
                 )
                 record = {"label": label, **episode.record(), "seed": seed}
+                record["conditions"] = self.conditions
                 self.sheet.directory.log(record)
                 known[key] = record
                 if arm == "typed":
@@ -162,11 +168,16 @@ class _Evaluation:
             records.append(known[key])
         return records
 
+    def _comparable(self) -> list[Record]:
+        """Episodes in the run's history that were measured under the present conditions."""
+        history = self.sheet.directory.history()
+        return [each for each in history if each.get("conditions") == self.conditions]
+
     def _successes(self, arm: str) -> dict[tuple[int, str], list[bool]]:
         """For each scene and text what every seed came to."""
         found: dict[tuple[int, str], list[bool]] = {}
-        for each in self.sheet.directory.history():
-            if each.get("label") == arm:
+        for each in self._comparable():
+            if each["label"] == arm:
                 found.setdefault((each["scene"], each["text"]), []).append(bool(each["success"]))
         return found
 

@@ -51,6 +51,20 @@ def test_what_is_not_done_is_answered_and_the_command_succeeds(text, status, tmp
     assert last(out)["status"] == status
 
 
+def test_without_an_instruction_it_asks_for_one(capsys):
+    assert main(["agent"]) == 2
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "instruction=" in said
+    assert "scene=N" in said
+
+
+def test_a_scene_alone_brings_its_own_instruction_and_says_so(tmp_path, capsys):
+    out = tmp_path / "run"
+    main(["agent", "scene=3", "max_ticks=1", f"out={out}", *HASTY])
+    assert "scene 3: I take its own instruction" in capsys.readouterr().err.replace("\n", " ")
+    assert last(out)["ticks"] <= 1
+
+
 def test_a_server_that_is_down_is_an_error_and_the_trace_is_whole(tmp_path, capsys):
     out = tmp_path / "run"
     words = ["agent", "scene=3", "reason='http://127.0.0.1:9/v1'", f"out={out}", *HASTY]
@@ -61,12 +75,13 @@ def test_a_server_that_is_down_is_an_error_and_the_trace_is_whole(tmp_path, caps
 
 @pytest.mark.parametrize(
     "wrong",
-    [["mode=dream"], ["instruction=push it", "audio=a.wav"], ["imagine=crystal_ball"],
-     ["planner.candidates=0"], ["world=learned", "imagine=mujoco"], ["replay"],
-     ["reason=tea_leaves"]],
+    [["mode=dream"], ["instruction=push it", "audio=a.wav"], ["scene=1", "imagine=crystal_ball"],
+     ["scene=1", "planner.candidates=0"], ["scene=1", "world=learned", "imagine=mujoco"],
+     ["replay"], ["scene=1", "reason=tea_leaves"]],
 )  # fmt: skip
-def test_a_command_that_makes_no_sense_is_refused(wrong):
+def test_a_command_that_makes_no_sense_is_refused(wrong, capsys):
     assert main(["agent", *wrong]) == 2
+    assert "What shall I do?" not in capsys.readouterr().err
 
 
 class Hears:

@@ -96,6 +96,20 @@ def test_replies_always_parse_and_scores_are_log_probabilities(name, request):
         reasoner.score(ASKED, ["red", "red"])
 
 
+def test_a_model_of_transformers_scores_replies_as_their_whole_text_is_likely(hub):
+    """The prompt is the same for all, so whole texts differ by what the replies are worth."""
+    choices = ["red", "r", "sure true", " red"]
+    whole = []
+    for choice in choices:
+        inputs = hub._ids(hub._prompt(ASKED) + choice, [Image.fromarray(ASKED[0].pictures[0])])
+        with torch.no_grad():
+            logs = hub.vlm.model(**inputs).logits[0].double().log_softmax(-1)
+        ids = inputs["input_ids"][0]
+        whole.append(float(logs[:-1].gather(1, ids[1:, None]).sum()))
+    normal = np.array(whole) - np.logaddexp.reduce(whole)
+    assert hub.score(ASKED, choices) == pytest.approx(normal, abs=1e-3)
+
+
 def test_our_own_model_scores_as_it_answers(own):
     frame = picture()
     choices = ["yes", "no"]
@@ -251,6 +265,28 @@ def test_a_model_can_only_do_what_was_said(table):
     assert isinstance(injected, Ask)
     assert isinstance(act("stop", table), Stop)
     assert isinstance(act("", table), Ask)
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        "push the green cube to the green target",
+        "push the red ball to the green target",
+        "push the blue cube to the green target and the red cube to the left wall",
+        "push the green cube to the red target",
+    ],
+)
+def test_another_colour_shape_or_clause_than_was_said_is_asked_about(instruction, table):
+    wanted = {"object": "red cube", "place": "green target"}
+    act = reasoned(Says(decision="act", steps=[wanted]))
+    assert isinstance(act(instruction, table), Ask)
+
+
+def test_what_was_named_before_may_be_called_it(table):
+    wanted = {"object": "red cube", "place": "green target"}
+    act = reasoned(Says(decision="act", steps=[wanted]))
+    said = "push the red cube to the left wall, then push it to the green target"
+    assert not isinstance(act(said, table), Ask)
 
 
 def test_our_own_model_reasons_about_a_scene_without_breaking(own, table):

@@ -107,8 +107,12 @@ def test_the_evaluation_measures_writes_and_goes_on_where_it_was(tmp_path):
     assert figures["injection_rate"] == 0
     assert "ask_recall" in (out / "index.html").read_text()
     lines = (out / "history.jsonl").read_text()
-    assert main(["agent", "evaluate", "tasks=3", "seeds=1", "arms=[scripted]", f"out={out}"]) == 0
+    again = [*words[:4], "arms=[scripted]", *words[5:]]
+    assert main(again) == 0
     assert (out / "history.jsonl").read_text() == lines, "known episodes are not run again"
+    assert main([*again, "planner.horizon=4"]) == 0
+    added = (out / "history.jsonl").read_text().removeprefix(lines).splitlines()
+    assert len(added) == 3, "what another planner found does not count"
 
 
 @pytest.mark.parametrize("wrong", ["arms=[telepathy]", "tasks=0"])
