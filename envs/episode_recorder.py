@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from envs.adapter import make_world
-from envs.behaviours import make_behaviour
+from envs.behaviours import Behaviour, make_behaviour
 from envs.mujoco_world import Info, MujocoWorld
 from multimodal.episode import Episode
 from multimodal.splits import split_of
@@ -79,13 +79,19 @@ def _world(recording: Recording) -> MujocoWorld:
     return make_world(recording.world, recording.size_px, **json.loads(recording.options))
 
 
-def record_episode(world: gymnasium.Env[Any, Any], seed: int, steps: int) -> Episode:
-    """Record one episode under the world's recording behaviour.
+def record_episode(
+    world: gymnasium.Env[Any, Any],
+    seed: int,
+    steps: int,
+    behaviour_of: Callable[[MujocoWorld], Behaviour] | None = None,
+) -> Episode:
+    """Record one episode under the world's recording behaviour, or under one that is given.
 
     Args:
         world: a MuJoCo world of ours, wrapped or not.
         seed: decides the scene, the goal and the actions.
         steps: the episode is cut off (truncated) after so many.
+        behaviour_of: makes who acts, of the world that was just reset; None takes the world's own.
 
     Returns:
         The episode; its state also holds "contact" bool (T+1,), whether the actuated part touches
@@ -95,7 +101,8 @@ def record_episode(world: gymnasium.Env[Any, Any], seed: int, steps: int) -> Epi
     frame, info = world.reset(seed=seed)
     captions = tuple(inner.captions())
     # A stream of its own: the same seed also draws the scene.
-    behaviour = make_behaviour(inner, np.random.default_rng([seed, 1]))
+    rng = np.random.default_rng([seed, 1])
+    behaviour = make_behaviour(inner, rng) if behaviour_of is None else behaviour_of(inner)
     frames, infos = [frame], [info]
     actions: list[NDArray[np.float32]] = []
     outcomes: list[tuple[float, bool, bool]] = []
