@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from envs.layer_data import LayerFrames
 from envs.layer_truth import focal_px
@@ -20,7 +22,7 @@ from envs.push_scene import (
 from envs.recording import split_of
 from worldmodel.pose_clips import Tracks
 
-__all__ = ["body_tracks", "layer_datasets"]
+__all__ = ["body_tracks", "layer_datasets", "metres_of"]
 
 _BALL: Final = SHAPES.index("ball")
 
@@ -59,6 +61,23 @@ def body_tracks(state: Mapping[str, NDArray[Any]], size_px: int) -> Tracks:
     present = np.concatenate([np.ones((len(here), 1), bool), here], 1)
     driven = np.arange(present.shape[1]) == 0
     return Tracks(np.concatenate([place, turn[..., None]], -1).astype(np.float32), present, driven)
+
+
+def metres_of(place_px: Tensor, driven: Tensor, size_px: int) -> Tensor:
+    """Where on the table a body is whose origin the camera sees at a place: undoes `body_tracks`.
+
+    Args:
+        place_px: column and row (..., 2).
+        driven: whether it is the pusher, which is a little nearer to the camera, bool (...).
+        size_px: side of the frame.
+
+    Returns:
+        x and y in metres (..., 2).
+    """
+    focal = focal_px(VIEW_DEGREES, size_px)
+    height_m = torch.where(driven, PUSHER_HEIGHT_M, OBJECT_REST_HEIGHT_M)
+    upwards = place_px.new_tensor([1.0, -1.0])
+    return (place_px - size_px / 2) * upwards * ((CAMERA_HEIGHT_M - height_m) / focal)[..., None]
 
 
 def _seeds(split: str) -> Iterator[int]:

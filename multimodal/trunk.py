@@ -12,20 +12,32 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from multimodal.errors import CheckpointError, FrameError
 from multimodal.tokenizer import VideoTokenizer, frames_tensor
 
-__all__ = ["BATCH", "latents_of", "open_trunk", "require_trunk", "trunk_fingerprint"]
+__all__ = [
+    "BATCH",
+    "latents_of",
+    "open_trunk",
+    "require_trunk",
+    "trunk_fingerprint",
+    "weights_fingerprint",
+]
 
 BATCH = 64
 
 
 def trunk_fingerprint(trunk: VideoTokenizer) -> str:
     """Name the encoder's weights; the decoder may go on learning."""
+    return weights_fingerprint(trunk.encoder)
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    """Name the weights of a network that another one depends on."""
     digest = hashlib.blake2b(digest_size=8)
-    for name, value in sorted(trunk.encoder.state_dict().items()):
+    for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class Dream:
 
 def train_in_imagination(
     improver: Improver,
-    imagination: Imagination,
+    imagination: Imagination[Any],
     dream: Dream,
     folder: Path,
     report: Callable[[dict[str, float]], None],
@@ -94,16 +95,17 @@ def train_in_imagination(
 
 
 def _round(
-    improver: Improver, imagination: Imagination, dream: Dream, number: int
+    improver: Improver, imagination: Imagination[Any], dream: Dream, number: int
 ) -> dict[str, float]:
     """Roll out and improve once."""
     rng = np.random.default_rng([dream.seed, number])
-    generator = torch.Generator().manual_seed(dream.seed * 1_000_003 + number)
+    generator = torch.Generator(imagination.lanes.device)
+    generator.manual_seed(dream.seed * 1_000_003 + number)
     since = time.perf_counter()
     batch = imagination.roll(improver.policy, dream.horizon, rng, generator)
     figures = improver.improve(batch, generator, actor=number >= dream.warmup)
     seconds = time.perf_counter() - since
-    return {**figures, "steps_per_s": imagination.lanes * dream.horizon / seconds}
+    return {**figures, "steps_per_s": imagination.count * dream.horizon / seconds}
 
 
 def _save(improver: Improver, target: Path, rounds: int, seconds: float) -> None:
@@ -130,7 +132,8 @@ def _resumed(improver: Improver, folder: Path) -> tuple[int, float]:
     if not found.is_dir():
         return 0, 0.0
     verify(found, _KIND)
-    tensors = load_file(str(found / "training.safetensors"))
+    device = next(iter(improver.policy.parameters())).device
+    tensors = load_file(str(found / "training.safetensors"), str(device))
     weights = {k.removeprefix("policy."): v for k, v in tensors.items() if k.startswith("policy.")}
     try:
         improver.policy.load_state_dict(weights)

@@ -14,7 +14,7 @@ from agents.policy.actors import (
     StillActor,
 )
 from agents.policy.policy import Policy
-from multimodal.tokenizer import VideoTokenizer
+from worldmodel.pipeline import WorldModelPipeline
 
 __all__ = ["TRAINED", "field_of"]
 
@@ -22,13 +22,13 @@ TRAINED = "trained"
 CLONED = "cloned"
 
 
-def field_of(policy: Policy, run: Path | None, trunk: VideoTokenizer) -> Mapping[str, Actor]:
+def field_of(policy: Policy, run: Path | None, pipeline: WorldModelPipeline) -> Mapping[str, Actor]:
     """The policy to judge and others around it, by name; all see through the same eyes.
 
     Args:
         policy: the policy to judge.
         run: the run it comes from, whose clone and earlier policies join; or None.
-        trunk: whose latents they read.
+        pipeline: the world model that they see with.
 
     Raises:
         CheckpointError: a policy of the run is damaged.
@@ -38,7 +38,7 @@ def field_of(policy: Policy, run: Path | None, trunk: VideoTokenizer) -> Mapping
     trained = LearnedActor(policy)
     field: dict[str, Actor] = {TRAINED: trained}
     if run is not None and (run / "clone").is_dir():
-        field[CLONED] = LearnedActor(Policy.from_pretrained(run / "clone", trunk))
+        field[CLONED] = LearnedActor(_opened(run / "clone", pipeline))
     field |= {
         "scripted": script,
         "trained, sampled": LearnedActor(policy, sampled=True),
@@ -52,5 +52,9 @@ def field_of(policy: Policy, run: Path | None, trunk: VideoTokenizer) -> Mapping
     if run is not None:
         for folder in sorted((run / "imagination").glob("kept-*")):
             name = f"after {int(folder.name.rpartition('-')[2])} rounds"
-            field[name] = LearnedActor(Policy.from_pretrained(folder, trunk))
+            field[name] = LearnedActor(_opened(folder, pipeline))
     return field
+
+
+def _opened(folder: Path, pipeline: WorldModelPipeline) -> Policy:
+    return Policy.from_pretrained(folder, pipeline).to(pipeline.device)

@@ -1,4 +1,4 @@
-"""Rollouts inside the world model: batched, in latent space, without a pixel being drawn.
+"""Rollouts inside the world model: batched, without a pixel being drawn.
 
 Lanes go on from round to round. One that reaches its goal, or has run so long that the model's
 picture cannot be trusted any more, begins anew at a recorded frame, so that no step is wasted.
@@ -6,29 +6,20 @@ picture cannot be trusted any more, begins anew at a recorded frame, so that no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from agents.policy.beginnings import Beginnings
 from agents.policy.heads import log_prob
+from agents.policy.lanes import Carried, Lanes
 from agents.policy.policy import Policy
-from agents.policy.starts import Start
-from worldmodel.device import choose_compute
-from worldmodel.pipeline import WorldModelPipeline
-from worldmodel.rollout_state import RolloutState
 
-__all__ = ["Imagination", "Imagined", "Starts", "fast_format"]
+__all__ = ["Imagination", "Imagined"]
 
-
-class Starts(Protocol):
-    """A source of beginnings."""
-
-    def draw(self, count: int, rng: np.random.Generator) -> Start:
-        """`count` frames with goals."""
+S = TypeVar("S", bound=Carried)
 
 
 class Imagined(NamedTuple):
@@ -41,6 +32,7 @@ class Imagined(NamedTuple):
         chance: log-probability of those under the policy that acted (T, B).
         rewards: (T, B).
         ends: whether that step reached the goal, bool (T, B).
+        doubt: how unsure the model was of each step (T, B); zeros where nobody asked.
     """
 
     features: Tensor
@@ -48,38 +40,37 @@ class Imagined(NamedTuple):
     chance: Tensor
     rewards: Tensor
     ends: Tensor
+    doubt: Tensor
 
 
-@contextmanager
-def fast_format(device: torch.device) -> Iterator[None]:
-    """Matrix products in the format that was chosen for this process; see `worldmodel.device`."""
-    dtype = choose_compute().dtype
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        yield
-
-
-class Imagination:
+class Imagination(Generic[S]):
     """B lanes of a world model in which a policy acts.
 
     Args:
-        pipeline: the world model.
-        starts: where lanes begin.
-        lanes: B.
+        lanes: the world model.
+        beginnings: where lanes begin.
+        count: B.
         longest: steps after which a lane begins anew.
         reserve: beginnings prepared for a round, from which ended lanes take theirs.
+        doubt: what a step costs for each unit of the model's doubt about it; 0 never asks.
+        blur_m: standard deviation of the reading errors that are added to what the policy acts on:
+            a rollout carries bodies more smoothly than frames are read.
     """
 
     def __init__(
         self,
-        pipeline: WorldModelPipeline,
-        starts: Starts,
-        lanes: int,
+        lanes: Lanes[S],
+        beginnings: Beginnings[S],
+        count: int,
         longest: int = 48,
         reserve: int | None = None,
+        doubt: float = 0.0,
+        blur_m: float = 0.0,
     ) -> None:
-        self.pipeline, self.starts, self.lanes, self.longest = pipeline, starts, lanes, longest
-        self._reserve = max(8, lanes // 2) if reserve is None else reserve
-        self._state: RolloutState | None = None
+        self.lanes, self.beginnings, self.count, self.longest = lanes, beginnings, count, longest
+        self._reserve = max(8, count // 2) if reserve is None else reserve
+        self._doubt, self._blur_m = doubt, blur_m
+        self._state: S | None = None
         self._goals = torch.zeros(0)
 
     @torch.no_grad()
@@ -96,69 +87,73 @@ class Imagination:
             policy: who acts.
             horizon: T.
             rng: of the beginnings.
-            generator: of the actions.
+            generator: of the actions, on the model's device.
         """
         spare, spare_goals = self._prepare(rng)
         taken = self._renew(spare, spare_goals)
         view = policy.view
         aims = view.aims(self._goals)
-        features = [view.features(view.perceive(self._present), aims)]
-        bins, chance, rewards, ends = [], [], [], []
+        features = [view.features(self._blurred(self.lanes.seen(self._running), generator), aims)]
+        bins, chance, rewards, ends, doubts = [], [], [], [], []
         for _ in range(horizon):
             log_probs = policy.log_probs(features[-1])
             flat = log_probs.exp().flatten(0, 1)
             drawn = torch.multinomial(flat, 1, generator=generator).view(log_probs.shape[:2])
             actions = policy.action.actions(drawn)
             bounded = policy.scaled(actions).clamp(policy.low, policy.high)
-            with fast_format(self.pipeline.device):
-                self._state = self.pipeline.advance(self._running, bounded)
-            seen = view.perceive(self._present)
+            doubt = self._doubted(bounded)
+            self._state = self.lanes.advance(self._running, bounded)
+            seen = self.lanes.seen(self._running)
             reward, end = view.outcome(seen, aims, actions)
             bins.append(drawn)
             chance.append(log_prob(log_probs, drawn))
-            rewards.append(reward)
+            rewards.append(reward - self._doubt * doubt)
             ends.append(end)
+            doubts.append(doubt)
             if bool(end.any()):
                 taken = self._replace(end.nonzero()[:, 0], spare, spare_goals, taken)
                 aims = view.aims(self._goals)
-                seen = view.perceive(self._present)
-            features.append(view.features(seen, aims))
-        return Imagined(*(torch.stack(part) for part in (features, bins, chance, rewards, ends)))
+                seen = self.lanes.seen(self._running)
+            features.append(view.features(self._blurred(seen, generator), aims))
+        parts = (features, bins, chance, rewards, ends, doubts)
+        return Imagined(*(torch.stack(part) for part in parts))
+
+    def _doubted(self, actions: Tensor) -> Tensor:
+        if self._doubt == 0:
+            return actions.new_zeros(len(actions))
+        return self.lanes.doubt(self._running, actions)
+
+    def _blurred(self, seen: Tensor, generator: torch.Generator) -> Tensor:
+        if self._blur_m == 0:
+            return seen
+        noise = torch.randn(seen.shape, generator=generator, device=seen.device)
+        return seen + self._blur_m * noise
 
     @property
-    def _running(self) -> RolloutState:
+    def _running(self) -> S:
         assert self._state is not None
         return self._state
 
-    @property
-    def _present(self) -> Tensor:
-        return self._running.memory.latents
-
-    def _prepare(self, rng: np.random.Generator) -> tuple[RolloutState, Tensor]:
+    def _prepare(self, rng: np.random.Generator) -> tuple[S, Tensor]:
         """Beginnings for this round: rollouts and goals; all lanes' worth in the first round."""
-        count = self._reserve + (self.lanes if self._state is None else 0)
-        start = self.starts.draw(count, rng)
-        told = start.goals if self.pipeline.goal_dim == start.goals.shape[1] else None
-        state = self.pipeline.reset(start.frames, goals=told, seed=int(rng.integers(2**31)))
-        return state, start.goals.to(self.pipeline.device)
+        return self.beginnings.draw(self._reserve + (self.count if self._state is None else 0), rng)
 
-    def _renew(self, spare: RolloutState, goals: Tensor) -> int:
+    def _renew(self, spare: S, goals: Tensor) -> int:
         """Begin the lanes that have run longest; how many beginnings were taken."""
         if self._state is None:
-            self._state, self._goals = spare.select(range(self.lanes)), goals[: self.lanes].clone()
-            # Lanes of equal age would all end in the same round.
-            return self.lanes
+            self._state, self._goals = spare.select(range(self.count)), goals[: self.count].clone()
+            return self.count
         old = (self._state.step >= self.longest).nonzero()[:, 0]
         return self._replace(old, spare, goals, 0)
 
-    def _replace(self, lanes: Tensor, spare: RolloutState, goals: Tensor, taken: int) -> int:
+    def _replace(self, lanes: Tensor, spare: S, goals: Tensor, taken: int) -> int:
         """Put lanes at the next beginnings, from the first again where they are used up."""
         if not len(lanes):
             return taken
         picks = (torch.arange(len(lanes), device=lanes.device) + taken) % spare.batch_size
-        order = torch.arange(self.lanes, device=lanes.device)
-        order[lanes] = self.lanes + torch.arange(len(lanes), device=lanes.device)
-        joined = RolloutState.concatenate([self._running, spare.select(picks)])
+        order = torch.arange(self.count, device=lanes.device)
+        order[lanes] = self.count + torch.arange(len(lanes), device=lanes.device)
+        joined = type(spare).concatenate([self._running, spare.select(picks)])
         self._state = joined.select(order)
         self._goals[lanes] = goals[picks]
         return taken + len(lanes)

@@ -1,8 +1,8 @@
 """One improvement of actor and critic from imagined rollouts: clipped policy gradient (PPO).
 
-Imagined steps are what costs, so each batch is used for several epochs; the clip keeps that safe
-(arXiv 1707.06347). Advantages are divided by the running spread of returns; the divergence from
-the cloned policy keeps the actor where the world model has seen data, entropy keeps it trying.
+Each batch is used for several epochs, which the clip keeps safe (arXiv 1707.06347). Advantages are
+divided by the running spread of returns; the divergence from the cloned policy keeps the actor
+where the world model has seen data, entropy keeps it trying.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Settings:
     discount: float = 0.97
     mix: float = 0.95
     clip: float = 0.2
-    epochs: int = 6
-    minibatch: int = 256
+    epochs: int = 3
+    minibatch: int = 512
     entropy: float = 0.002
     prior: float = 0.02
     learning_rate: float = 3e-4
@@ -63,7 +63,7 @@ class Improver:
         modules: tuple[nn.Module, ...] = (policy.actor, policy.action, policy.critic, policy.value)
         self.parameters = [parameter for module in modules for parameter in module.parameters()]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=1e-4
+            self.parameters, lr=settings.learning_rate, weight_decay=1e-4, fused=True
         )
 
     def improve(
@@ -108,9 +108,12 @@ class Improver:
             "returns": returns.flatten(),
             "advantages": advantages.flatten(),
         }
+        if self.prior is not None:
+            with torch.no_grad():
+                told["prior"] = self.prior.log_probs(told["features"])
         figures: list[dict[str, Tensor]] = []
         for _ in range(self.settings.epochs):
-            order = torch.randperm(steps * lanes, generator=generator)
+            order = torch.randperm(steps * lanes, generator=generator, device=generator.device)
             for part in order.split(self.settings.minibatch):
                 chosen = {name: value[part] for name, value in told.items()}
                 figures.append(self._step(chosen, actor))
@@ -121,6 +124,7 @@ class Improver:
             "reward": float(batch.rewards.mean()),
             # Goals reached for each step: the higher, the faster they are reached.
             "success_per_step": float(batch.ends.float().mean()),
+            "doubt": float(batch.doubt.mean()),
         }
 
     def _step(self, chosen: dict[str, Tensor], actor: bool) -> dict[str, Tensor]:
@@ -133,11 +137,9 @@ class Improver:
         clipped = ratio.clamp(1 - settings.clip, 1 + settings.clip)
         actor_loss = -torch.minimum(ratio * gain, clipped * gain).mean()
         spread = entropy(log_probs).mean()
-        drift = torch.zeros(())
-        if self.prior is not None:
-            with torch.no_grad():
-                prior = self.prior.log_probs(chosen["features"])
-            drift = kl_divergence(log_probs, prior).mean()
+        drift = torch.zeros_like(spread)
+        if "prior" in chosen:
+            drift = kl_divergence(log_probs, chosen["prior"]).mean()
         loss = critic_loss
         if actor:
             loss = loss + actor_loss - settings.entropy * spread + settings.prior * drift

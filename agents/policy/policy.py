@@ -12,31 +12,35 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.policy.aims import image_aims
+from agents.policy.eyes import PushEyes
 from agents.policy.heads import ActionHead, ReturnHead
 from agents.policy.instructions import goals_of
+from agents.policy.layer_eyes import LayerEyes
 from agents.policy.sight import Sight
+from agents.policy.trunks import LATENTS, LAYERS, Trunk, TrunkSource, fingerprint_of, trunk_for
 from agents.policy.view import PushView
 from multimodal.errors import ActionError, CheckpointError, FrameError
-from multimodal.tokenizer import VideoTokenizer
-from multimodal.trunk import latents_of, open_trunk, require_trunk
+from multimodal.layers import LayerReader, Layers
+from multimodal.tokenizer import frames_tensor
+from multimodal.trunk import latents_of
 from worldmodel.checkpoint import resolve, verify, write_manifest
-from worldmodel.readers import trunk_folder
 
 __all__ = ["KIND", "Policy"]
 
 KIND = "policy"
+Shown = Tensor | NDArray[Any] | Layers
 
 
 class Policy(ModelMixin, ConfigMixin):
-    """Actor and critic over a world model's latents.
+    """Actor and critic over what a world model keeps of a frame: its latents, or its layers.
 
     Args:
         world: id of the world it acts in.
-        trunk: fingerprint of the encoder whose latents it reads.
-        size_px: side of the frames that encoder takes.
+        trunk: fingerprint of what makes its inputs: an encoder, or a reader of layers.
+        size_px: side of the frames that it takes.
         action_low: lower bounds of the action (A,).
         action_high: upper bounds (A,).
         channels: C of the latents.
@@ -44,6 +48,8 @@ class Policy(ModelMixin, ConfigMixin):
         columns: columns of the latent grid.
         eyes_width: channels of the eyes.
         width: channels of actor and critic.
+        sees: "latents" or "layers".
+        sprite_px: side of a sprite's window, for layers.
     """
 
     @register_to_config
@@ -59,9 +65,15 @@ class Policy(ModelMixin, ConfigMixin):
         columns: int = 8,
         eyes_width: int = 64,
         width: int = 192,
+        sees: str = LATENTS,
+        sprite_px: int = 24,
     ) -> None:
         super().__init__()
-        self.view = PushView(channels, rows, columns, eyes_width)
+        self.view = PushView(
+            LayerEyes(size_px, sprite_px, eyes_width)
+            if sees == LAYERS
+            else PushEyes(channels, rows, columns, eyes_width)
+        )
         self.actor = self.view.body(width)
         self.action = ActionHead(width, len(action_low))
         self.critic = self.view.body(width)
@@ -69,7 +81,7 @@ class Policy(ModelMixin, ConfigMixin):
         self.register_buffer("low", torch.tensor(list(action_low)), persistent=False)
         self.register_buffer("high", torch.tensor(list(action_high)), persistent=False)
         # In a tuple, past torch's bookkeeping: the trunk is the world model's, and not saved here.
-        self._trunk: tuple[VideoTokenizer, ...] = ()
+        self._trunk: tuple[Trunk, ...] = ()
 
     # Acting -----------------------------------------------------------------------------------
 
@@ -97,14 +109,15 @@ class Policy(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def act(
         self,
-        seen: Tensor | NDArray[Any],
+        seen: Shown,
         goals: Tensor | NDArray[Any],
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """What to do.
 
         Args:
-            seen: latents float (B, N, C), or frames uint8 (B, H, W, 3).
+            seen: frames uint8 (B, H, W, 3), or what its trunk makes of them: latents float
+                (B, N, C), or layers.
             goals: goal vectors (B, G), or aims.
             generator: draws actions from the policy; None takes the likeliest.
 
@@ -112,12 +125,12 @@ class Policy(ModelMixin, ConfigMixin):
             actions float32 (B, A) inside the world's bounds.
 
         Raises:
-            FrameError: neither latents of its trunk nor frames of its size.
+            FrameError: neither frames of its size nor what its trunk makes of them.
             StateError: a goal that names no object or no place.
         """
-        latents = self.latents(seen)
-        aims = self.view.aims(torch.as_tensor(goals).to(latents.device))
-        features = self.view.features(self.view.perceive(latents), aims)
+        sight = self.see(seen)
+        aims = self.view.aims(torch.as_tensor(goals).to(sight.device))
+        features = self.view.features(sight, aims)
         log_probs = self.log_probs(features)
         if generator is None:
             index = log_probs.argmax(-1)
@@ -134,57 +147,82 @@ class Policy(ModelMixin, ConfigMixin):
         """
         return goals_of(instructions).to(self.low.device)
 
-    def aims_of_images(self, seen: Tensor | NDArray[Any], wanted: Tensor | NDArray[Any]) -> Tensor:
+    def aims_of_images(self, seen: Shown, wanted: Shown) -> Tensor:
         """Aims (B, AIM_DIM), to be passed to `act` as goals, that make the present like pictures.
 
         Args:
-            seen: the present, latents or frames, as for `act`.
+            seen: the present, as for `act`.
             wanted: goal images, likewise; each shows one object somewhere else.
 
         Raises:
             StateError: a goal image shows no object at another place.
         """
-        now, then = (Sight.from_vector(self.view.perceive(self.latents(x))) for x in (seen, wanted))
+        now, then = (Sight.from_vector(self.see(x)) for x in (seen, wanted))
         return image_aims(now, then)
 
-    def latents(self, seen: Tensor | NDArray[Any]) -> Tensor:
-        """Latents (B, N, C) of latents or of frames uint8 (B, H, W, 3).
+    @torch.no_grad()
+    def see(self, seen: Shown) -> Tensor:
+        """What its eyes see, as vectors (B, S); `seen` as for `act`.
 
         Raises:
-            FrameError: neither.
+            FrameError: neither frames of its size nor what its trunk makes of them.
         """
+        if isinstance(seen, Layers):
+            if self.config.sees != LAYERS:
+                raise FrameError("This policy sees latents, and was given layers. Give it frames.")
+            return self.view.perceive(seen)
         tensor = torch.as_tensor(seen)
-        count = self.config.rows * self.config.columns
-        if tensor.ndim == 3 and tuple(tensor.shape[1:]) == (count, self.config.channels):
-            return tensor.to(self.low.device, torch.float32)
+        if self.config.sees == LATENTS and tensor.ndim == 3:
+            return self.view.perceive(self._checked_latents(tensor))
         if tensor.ndim != 4:
             raise FrameError(
-                f"Expected latents (B, {count}, {self.config.channels}) or frames (B, H, W, 3), "
-                f"got {tuple(tensor.shape)}; a single frame is frames[None]."
+                f"Expected frames (B, H, W, 3), got {tuple(tensor.shape)}; a single frame is "
+                "frames[None]."
             )
-        return latents_of(self.trunk, tensor, self.config.size_px).to(self.low.device)
+        trunk = self.trunk
+        if isinstance(trunk, LayerReader):
+            pixels = frames_tensor(tensor, self.config.size_px)
+            return self.view.perceive(trunk.read(pixels)).to(self.low.device)
+        latents = latents_of(trunk, tensor, self.config.size_px)
+        return self.view.perceive(latents.to(self.low.device))
+
+    def _checked_latents(self, latents: Tensor) -> Tensor:
+        wanted = (self.config.rows * self.config.columns, self.config.channels)
+        if tuple(latents.shape[1:]) != wanted:
+            raise FrameError(
+                f"Expected latents (B, {wanted[0]}, {wanted[1]}) or frames (B, H, W, 3), got "
+                f"{tuple(latents.shape)}; a single frame is frames[None]."
+            )
+        return latents.to(self.low.device, torch.float32)
 
     @property
-    def trunk(self) -> VideoTokenizer:
-        """The encoder whose latents it reads.
+    def trunk(self) -> Trunk:
+        """What makes its inputs of frames.
 
         Raises:
             CheckpointError: none was given.
         """
         if not self._trunk:
             raise CheckpointError(
-                "This policy reads latents and was given no tokeniser to make them of frames. "
-                "Call policy.attach(tokenizer), or load it with Policy.from_pretrained."
+                f"This policy sees {self.config.sees} and was given nothing to make them of "
+                "frames. Call policy.attach(world_model), or load it with Policy.from_pretrained."
             )
         return self._trunk[0]
 
-    def attach(self, trunk: VideoTokenizer) -> None:
-        """Give it the encoder whose latents it reads.
+    def attach(self, source: TrunkSource) -> None:
+        """Give it what makes its inputs of frames: a world model, or the part of it that does.
 
         Raises:
-            CheckpointError: it was trained on another.
+            CheckpointError: it was trained on another, or there is none.
         """
-        require_trunk(trunk, self.config.trunk, "This policy")
+        trunk = trunk_for(self.config.sees, source)
+        found = fingerprint_of(trunk)
+        if found != self.config.trunk:
+            raise CheckpointError(
+                f"This policy reads the {self.config.sees} of the encoder {self.config.trunk}; "
+                f"this one is {found}, and what it says means something else. Use the world model "
+                "that the policy was trained in, or train it anew: `worldmodel policy train`."
+            )
         self._trunk = (trunk,)
 
     # Loading and saving -----------------------------------------------------------------------
@@ -193,15 +231,15 @@ class Policy(ModelMixin, ConfigMixin):
     def from_pretrained(
         cls,
         name_or_dir: str | os.PathLike[str] = "push-policy",
-        trunk: str | os.PathLike[str] | VideoTokenizer | None = "push",
+        trunk: TrunkSource | None = "push",
         **options: Any,
     ) -> Self:
         """Load a shipped policy by name, or any by its folder.
 
         Args:
             name_or_dir: a shipped name, or the folder that `worldmodel policy train` wrote.
-            trunk: whose latents it reads: a tokeniser, a shipped world model, or the folder of a
-                pipeline or of a tokeniser; None for one that is given latents only.
+            trunk: what makes its inputs of frames: a world model or the part of it that does, a
+                shipped name, or a folder; None for one that is given latents or layers only.
             options: passed on to diffusers.
 
         Raises:
@@ -213,8 +251,7 @@ class Policy(ModelMixin, ConfigMixin):
         policy = super().from_pretrained(str(folder), **options)
         assert isinstance(policy, cls)
         if trunk is not None:
-            opened = trunk if isinstance(trunk, VideoTokenizer) else open_trunk(trunk_folder(trunk))
-            policy.attach(opened)
+            policy.attach(trunk)
         return policy.eval().requires_grad_(False)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
@@ -238,8 +275,3 @@ class Policy(ModelMixin, ConfigMixin):
                 f"and {list(map(float, high))}. Train one for this world: "
                 "`worldmodel policy train world=...`."
             )
-
-
-def parameters_of(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
-    """All parameters of several modules."""
-    return [parameter for module in modules for parameter in module.parameters()]

@@ -17,7 +17,7 @@ from multimodal.errors import DatasetError
 from multimodal.flat import FlatEpisodes
 from multimodal.language.vocabulary import WALLS
 
-__all__ = ["PushStarts", "Start"]
+__all__ = ["PushStarts", "Start", "open_goals"]
 
 _K = len(COLOURS)
 
@@ -66,25 +66,30 @@ class PushStarts:
         while sum(map(len, goals)) < count:
             rows = self._rows[rng.integers(len(self._rows), size=count)]
             sight = true_sight({name: array[rows] for name, array in self._flat.state.items()})
-            drawn = _goals(sight, rng)
-            open_ = ~outcome_of(sight, _padded(drawn))[1]
+            drawn, open_ = open_goals(sight, rng)
             frames.append(torch.from_numpy(self._flat.frames[rows[open_.numpy()]]))
             goals.append(drawn[open_])
         return Start(torch.cat(frames)[:count, None], torch.cat(goals)[:count])
 
 
-def _goals(sight: Sight, rng: np.random.Generator) -> Tensor:
-    """One goal vector (B, GOAL_DIM) for each table: a present object, a zone or a wall."""
+def open_goals(sight: Sight, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """A goal for each table, and whether anything is left to do for it.
+
+    Args:
+        sight: B tables.
+        rng: source of randomness.
+
+    Returns:
+        Goal vectors (B, GOAL_DIM), each of a present object and a zone or a wall, and bool (B,).
+    """
     batch = len(sight)
-    draw = torch.from_numpy(rng.random((batch, 2 * _K + len(WALLS)))).float()
-    places = torch.cat([sight.zone_present, torch.ones(batch, len(WALLS))], 1)
-    goals = torch.zeros(batch, GOAL_DIM)
-    lanes = torch.arange(batch)
-    goals[lanes, (draw[:, :_K] * sight.object_present).argmax(1)] = 1
+    draw = torch.from_numpy(rng.random((batch, 2 * _K + len(WALLS)))).to(sight.pusher_m)
+    here = (sight.object_present > 0.5).float()
+    places = torch.cat([(sight.zone_present > 0.5).float(), draw.new_ones(batch, len(WALLS))], 1)
+    goals = draw.new_zeros(batch, GOAL_DIM)
+    lanes = torch.arange(batch, device=draw.device)
+    goals[lanes, (draw[:, :_K] * here).argmax(1)] = 1
     # Zones and walls are equally common, as in the world itself.
     goals[lanes, _K + (draw[:, _K:] * places).argmax(1)] = 1
-    return goals
-
-
-def _padded(goals: Tensor) -> Tensor:
-    return torch.cat([goals, goals.new_zeros(len(goals), 2)], 1)
+    done = outcome_of(sight, torch.cat([goals, goals.new_zeros(batch, 2)], 1))[1]
+    return goals, ~done & (here.sum(1) > 0)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
+from agents.policy.beginnings import Beginnings, FreshBeginnings, ReadBeginnings
 from agents.policy.imagination import Imagination
 from agents.policy.improvement import Improver, Settings
+from agents.policy.lanes import Lanes
 from agents.policy.policy import Policy
+from agents.policy.pose_lanes import PoseLanes
 from agents.policy.stable_baselines import pusher_steps_per_s
 from agents.policy.starts import Start
 from multimodal.errors import MissingExtraError
-from worldmodel.pipeline import WorldModelPipeline
 
 __all__ = ["imagined_steps_per_s", "throughput_figures"]
 
-_HORIZON = 8
+_HORIZON = 16
 
 
 class _OneStart:
@@ -34,23 +37,32 @@ class _OneStart:
         return Start(frames.expand(count, *frames.shape[1:]), goals.expand(count, -1))
 
 
+def _beginnings(lanes: Lanes[Any], start: Start) -> Beginnings[Any]:
+    """As training has them: lanes over poses begin at frames that were read before."""
+    if isinstance(lanes, PoseLanes):
+        return ReadBeginnings(lanes.begin(start))
+    return FreshBeginnings(lanes, _OneStart(start))
+
+
 def imagined_steps_per_s(
-    policy: Policy, pipeline: WorldModelPipeline, lanes: int, seconds: float, start: Start
+    policy: Policy, lanes: Lanes[Any], count: int, seconds: float, start: Start
 ) -> float:
     """Steps of policy training per second: rolling out and improving, as training does it.
 
     Args:
         policy: whose copy is trained.
-        pipeline: the world model.
-        lanes: rollouts side by side.
+        lanes: the world model.
+        count: rollouts side by side.
         seconds: how long to measure, at least; one round is done in any case.
         start: one beginning (B = 1).
     """
     learner = copy.deepcopy(policy).requires_grad_(True)
     learner.view.requires_grad_(False)
     improver = Improver(learner, copy.deepcopy(policy), Settings())
-    imagination = Imagination(pipeline, _OneStart(start), lanes)
-    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    imagination = Imagination(lanes, _beginnings(lanes, start), count)
+    rng = np.random.default_rng(0)
+    generator = torch.Generator(lanes.device)
+    generator.manual_seed(0)
 
     def rounds() -> Iterator[None]:
         while True:
@@ -60,21 +72,21 @@ def imagined_steps_per_s(
 
     work = rounds()
     next(work)
-    begun, count = time.perf_counter(), 0
-    while count == 0 or time.perf_counter() - begun < seconds:
+    begun, done = time.perf_counter(), 0
+    while done == 0 or time.perf_counter() - begun < seconds:
         next(work)
-        count += 1
-    return count * lanes * _HORIZON / (time.perf_counter() - begun)
+        done += 1
+    return done * count * _HORIZON / (time.perf_counter() - begun)
 
 
 def throughput_figures(
-    policy: Policy, pipeline: WorldModelPipeline, start: Start, seconds: float
+    policy: Policy, lanes: Lanes[Any], start: Start, seconds: float
 ) -> dict[str, float]:
     """Throughput at 1, 16, 64 and 256 environments, and over Stable-Baselines3 on `Pusher-v5`.
 
     Args:
         policy: what is trained.
-        pipeline: the world model.
+        lanes: the world model.
         start: one beginning (B = 1).
         seconds: for each figure.
 
@@ -83,8 +95,8 @@ def throughput_figures(
         installed `sb3_steps_per_s` and `train_over_sb3`.
     """
     figures = {
-        f"train_steps_per_s_{lanes}": imagined_steps_per_s(policy, pipeline, lanes, seconds, start)
-        for lanes in (1, 16, 64, 256)
+        f"train_steps_per_s_{count}": imagined_steps_per_s(policy, lanes, count, seconds, start)
+        for count in (1, 16, 64, 256)
     }
     figures["train_steps_per_s"] = figures["train_steps_per_s_64"]
     try:

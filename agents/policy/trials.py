@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from agents.policy.actors import Actor
+from agents.policy.lanes import Lanes
+from agents.policy.policy import Policy
+from agents.policy.starts import Start
 from agents.policy.view import View
 from envs.mujoco_world import MujocoWorld
-from worldmodel.pipeline import WorldModelPipeline
 
 __all__ = ["Outcomes", "Trial", "play_model", "play_mujoco", "unsolved_starts"]
 
@@ -62,8 +63,7 @@ def unsolved_starts(world: MujocoWorld, seeds: Sequence[int]) -> list[Trial]:
 @torch.no_grad()
 def play_mujoco(
     actor: Actor,
-    view: View,
-    encode: Callable[[Tensor], Tensor],
+    policy: Policy,
     world: MujocoWorld,
     trials: Sequence[Trial],
     steps: int,
@@ -73,22 +73,22 @@ def play_mujoco(
 
     Args:
         actor: who acts.
-        view: turns latents into what the actor sees.
-        encode: frames uint8 (B, H, W, 3) to latents (B, N, C).
+        policy: through whose eyes the actor sees.
         world: the MuJoCo world, which ends an episode at success.
         trials: the starts.
         steps: most steps of an episode.
         seed: of the actor's randomness.
     """
     rows = []
+    device = policy.low.device
     for trial in trials:
         frame, _ = world.reset(seed=trial.seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + trial.seed)
-        aims = view.aims(torch.from_numpy(trial.goal)[None])
+        aims = policy.view.aims(torch.from_numpy(trial.goal)[None].to(device))
         still = _still_reward(world)
         total, done, step = 0.0, False, 0
         while step < steps and not done:
-            seen = view.perceive(encode(torch.from_numpy(frame)[None]))
+            seen = policy.see(frame[None])
             action = actor(seen, aims, generator)[0].cpu().numpy()
             frame, reward, terminated, _, info = world.step(action)
             done = bool(terminated or info.get("success", False))
@@ -106,37 +106,32 @@ def _still_reward(world: MujocoWorld) -> float:
 
 @torch.no_grad()
 def play_model(
-    actor: Actor,
-    view: View,
-    pipeline: WorldModelPipeline,
-    trials: Sequence[Trial],
-    steps: int,
-    seed: int = 0,
+    actor: Actor, view: View, lanes: Lanes[Any], trials: Sequence[Trial], steps: int, seed: int = 0
 ) -> Outcomes:
     """Play every trial in the world model, all at once; success and reward are what is seen there.
 
     Args:
         actor: who acts.
-        view: turns latents into what the actor sees, and into reward and success.
-        pipeline: the world model.
+        view: turns what is seen into reward and success.
+        lanes: the world model.
         trials: the starts.
         steps: most steps of an episode.
         seed: of the actor's randomness.
     """
     frames = torch.from_numpy(np.stack([trial.frame for trial in trials]))[:, None]
     goals = torch.from_numpy(np.stack([trial.goal for trial in trials]))
-    state = pipeline.reset(frames, goals=goals if pipeline.goal_dim else None, seed=seed)
-    aims = view.aims(goals.to(pipeline.device))
+    state = lanes.begin(Start(frames, goals), seed)
+    aims = view.aims(goals.to(lanes.device))
     generator = torch.Generator().manual_seed(seed)
-    seen = view.perceive(state.memory.latents)
-    still, _ = view.outcome(seen, aims, torch.zeros(len(trials), pipeline.action_dim))
+    seen = lanes.seen(state)
+    still, _ = view.outcome(seen, aims, aims)
     total = torch.zeros(len(trials))
     done = torch.zeros(len(trials), dtype=torch.bool)
     count = torch.zeros(len(trials), dtype=torch.long)
     for _ in range(steps):
         actions = actor(seen, aims, generator)
-        state = pipeline.advance(state, actions)
-        seen = view.perceive(state.memory.latents)
+        state = lanes.advance(state, actions)
+        seen = lanes.seen(state)
         reward, end = view.outcome(seen, aims, actions)
         total += reward.cpu() * ~done
         count += ~done

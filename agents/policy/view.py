@@ -1,8 +1,8 @@
-"""What a world looks like to a policy: latents in, named numbers, features and outcomes out."""
+"""What a world looks like to a policy: a picture's codes in, named numbers and outcomes out."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from agents.policy.aims import aims_of, outcome_of
 from agents.policy.eyes import PushEyes
 from agents.policy.features import FEATURES, TableBody, features_of
+from agents.policy.layer_eyes import LayerEyes
 from agents.policy.sight import Sight
+from multimodal.layers import Layers
 
 __all__ = ["PushView", "View"]
 
@@ -18,8 +20,8 @@ __all__ = ["PushView", "View"]
 class View(Protocol):
     """The part of a policy that knows its world."""
 
-    def perceive(self, latents: Tensor) -> Tensor:
-        """What is seen, as a vector (B, S), of latents (B, N, C)."""
+    def perceive(self, shown: Any) -> Tensor:
+        """What is seen, as a vector (B, S), of what its eyes read."""
 
     def aims(self, goals: Tensor) -> Tensor:
         """Goals (B, G) checked, in the form that the rest takes."""
@@ -38,22 +40,23 @@ class PushView(nn.Module):
     """The Push table: positions by colour, rewards by the task's own definition on what is seen.
 
     Args:
-        channels: C of the latents.
-        rows: rows of the latent grid.
-        columns: columns of the latent grid.
-        width: channels of the eyes.
+        eyes: read latents, or layers.
     """
 
     feature_dim = FEATURES
 
-    def __init__(self, channels: int, rows: int, columns: int, width: int) -> None:
+    def __init__(self, eyes: PushEyes | LayerEyes) -> None:
         super().__init__()
-        self.eyes = PushEyes(channels, rows, columns, width)
+        self.eyes = eyes
 
-    def perceive(self, latents: Tensor) -> Tensor:
-        """The table's sight as a vector."""
-        with torch.autocast(latents.device.type, enabled=False):
-            return self.eyes.read(latents.float()).vector()
+    def perceive(self, shown: Tensor | Layers) -> Tensor:
+        """The table's sight as a vector, of latents (B, N, C) or of layers."""
+        if isinstance(self.eyes, LayerEyes):
+            assert isinstance(shown, Layers)
+            return self.eyes.read(shown).vector()
+        assert isinstance(shown, Tensor)
+        with torch.autocast(shown.device.type, enabled=False):
+            return self.eyes.read(shown.float()).vector()
 
     def aims(self, goals: Tensor) -> Tensor:
         """Aims of goal vectors; aims pass unchanged."""

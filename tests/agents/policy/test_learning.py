@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from agents.policy.beginnings import FreshBeginnings
 from agents.policy.heads import BINS, ActionHead, ReturnHead, entropy, kl_divergence, log_prob
 from agents.policy.imagination import Imagination, Imagined
 from agents.policy.improvement import Improver, Settings
 from agents.policy.policy import Policy
 from agents.policy.returns import ReturnScale, lambda_returns
 from agents.policy.starts import PushStarts
+from agents.policy.worlds import lanes_of
 from multimodal.errors import ConfigError
 from multimodal.flat import FlatEpisodes
 from worldmodel.pipeline import WorldModelPipeline
@@ -77,7 +79,8 @@ def bandit(policy: Policy, generator: torch.Generator) -> Imagined:
     )
     chance = torch.stack([log_prob(log_probs, part) for part in index])
     rewards = policy.action.actions(index)[..., 0]
-    return Imagined(features, index, chance.detach(), rewards, torch.ones(4, 64, dtype=torch.bool))
+    ends, doubt = torch.ones(4, 64, dtype=torch.bool), torch.zeros(4, 64)
+    return Imagined(features, index, chance.detach(), rewards, ends, doubt)
 
 
 def test_improvement_finds_the_better_action_and_a_strong_prior_forbids_it(policy: Policy) -> None:
@@ -114,7 +117,8 @@ def test_starts_are_unsolved_and_name_an_object_of_the_scene(flat: FlatEpisodes)
 def test_imagined_lanes_go_on_from_round_to_round_and_begin_anew(
     flat: FlatEpisodes, policy: Policy, tiny_pipeline: WorldModelPipeline
 ) -> None:
-    imagination = Imagination(tiny_pipeline, PushStarts(flat), lanes=6, longest=5)
+    lanes = lanes_of(tiny_pipeline, policy)
+    imagination = Imagination(lanes, FreshBeginnings(lanes, PushStarts(flat)), 6, longest=5)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     first = imagination.roll(policy, 3, rng, generator)
     assert first.features.shape[:2] == (4, 6)

@@ -29,7 +29,7 @@ def test_its_eyes_read_the_pusher_within_a_centimetre() -> None:
     policy = Policy.from_pretrained()
     world = PushWorld()
     frame, info = world.reset(seed=3)
-    sight = Sight.from_vector(policy.view.perceive(policy.latents(frame[None])))
+    sight = Sight.from_vector(policy.see(frame[None]))
     truth = torch.from_numpy(info["state"]["pusher_position_m"])
     assert float((sight.pusher_m[0] - truth).norm()) < 0.01
     assert not bool(outcome_of(sight, policy.view.aims(policy.goals_of([info["instruction"]])))[1])
