@@ -28,6 +28,8 @@ _SAME_PX = 4.0
 _MEASURED, _CONTACTS = 200, 100
 # Outlines are read off blurred edges: a few in a thousand are further off than bodies come.
 _SELDOM = 0.005
+# Sides that a camera sees as bodies move away from its axis let the others overlap by more.
+_MOST = 0.75
 # Bodies that overlap by more than this lie above each other, not side by side.
 _PASSING_PX = 1.5
 
@@ -54,11 +56,13 @@ class Sprites:
     Attributes:
         sprites: float16 (E, M, 4, S, S).
         reach: how far they reach, from `worldmodel.solids.reaches`, float16 (E, M, D).
+        cut: where their centres were read, column and row, float32 (E, M, 2).
         found: which were found in the frame, bool (E, M).
     """
 
     sprites: NDArray[np.float16]
     reach: NDArray[np.float16]
+    cut: NDArray[np.float32]
     found: NDArray[np.bool_]
 
 
@@ -70,7 +74,7 @@ def episode_sprites(reader: LayerReader, flat: FlatEpisodes, tracks: Tracks) -> 
         flat: the dataset of E episodes.
         tracks: tell which sprite is which body.
     """
-    sprites, reach, found = [], [], []
+    sprites, reach, cut, found = [], [], [], []
     starts = flat.starts[:-1]
     for begin in track(range(0, len(starts), BATCH), "cutting out sprites", transient=True):
         index = starts[begin : begin + BATCH]
@@ -84,8 +88,10 @@ def episode_sprites(reader: LayerReader, flat: FlatEpisodes, tracks: Tracks) -> 
         sprites.append(layers.sprites.gather(1, wide).half().numpy())
         far = reaches(layers.sprites, layers.pose[..., :2])
         reach.append(far.gather(1, nearest[..., None].expand(-1, -1, far.shape[2])).half().numpy())
+        place = layers.pose[..., :2]
+        cut.append(place.gather(1, nearest[..., None].expand(-1, -1, 2)).numpy())
         found.append(near.numpy() & tracks.present[index])
-    return Sprites(np.concatenate(sprites), np.concatenate(reach), np.concatenate(found))
+    return Sprites(*(np.concatenate(parts) for parts in (sprites, reach, cut, found)))
 
 
 def contact_margins(
@@ -106,8 +112,7 @@ def contact_margins(
     deep, edges = [], []
     for episode in flat.episodes("train")[:_MEASURED]:
         begun, ended = int(flat.starts[episode]), int(flat.starts[episode + 1])
-        pose = torch.from_numpy(tracks.pose[begun:ended].copy())
-        pose[..., 2] -= pose[:1, :, 2].clone()
+        pose = _as_read(tracks.pose[begun:ended], seen.cut[episode])
         many = len(pose)
         reach = torch.from_numpy(seen.reach[episode].astype(np.float32)).expand(many, -1, -1)
         present = torch.from_numpy(seen.found[episode]).expand(many, -1)
@@ -121,8 +126,23 @@ def contact_margins(
     edge_px = float(torch.cat(edges).quantile(_SELDOM)) if sum(map(len, edges)) else 0.0
     if len(touching) < _CONTACTS:
         return None, edge_px
-    overlap_px = float(touching.quantile(1 - 10 * _SELDOM))
+    overlap_px = float(touching.quantile(_MOST))
     return (overlap_px if overlap_px < _PASSING_PX else None), edge_px
+
+
+def _as_read(track: NDArray[np.float32], cut: NDArray[np.float32]) -> Tensor:
+    """Poses (T, M, 3) of the centres that were read at `cut` in the first frame.
+
+    Outlines are told from those; a body's origin, which the track follows, lies a little aside.
+    """
+    pose = torch.from_numpy(track.copy())
+    pose[..., 2] -= pose[:1, :, 2].clone()
+    aside = torch.from_numpy(cut) - pose[0, :, :2]
+    cosine, sine = pose[..., 2].cos(), pose[..., 2].sin()
+    # Rows grow downwards, turns go counter-clockwise.
+    pose[..., 0] += cosine * aside[:, 0] + sine * aside[:, 1]
+    pose[..., 1] += cosine * aside[:, 1] - sine * aside[:, 0]
+    return pose
 
 
 def _moves_before(tracks: Tracks) -> NDArray[np.int64]:
