@@ -26,6 +26,8 @@ _GATHER_PX = 3.0
 # Fewer pixels than this are no body.
 _LEAST_MASS_PX = 8.0
 _VOTE_SCALE_PX = 8.0
+# Side of the window in which the colour behind a body is matched to what is seen around it.
+_TONE_PX = 7
 
 
 class Layers(NamedTuple):
@@ -127,12 +129,14 @@ class LayerReader(ModelMixin, ConfigMixin):
                 f"{tuple(frames.shape)}."
             )
         pixels = frames.to(self.device).permute(0, 3, 1, 2).float() / 255
-        said = self(pixels)
+        # Float whatever the network runs in: places need it.
+        said = LayerLogits(*(part.float() for part in self(pixels)))
         chance = said.kind.softmax(1)
         opacity = 1 - chance[:, :1]
         opacity = torch.where(opacity < 0.05, 0.0, torch.where(opacity > 0.95, 1.0, opacity))
         behind = F.max_pool2d((opacity > 0).float(), 3, 1, 1)
-        plate = torch.lerp(pixels, said.plate.clamp(0, 1), behind)
+        painted = said.plate + _tone(pixels - said.plate, behind * (opacity == 0))
+        plate = torch.lerp(pixels, painted.clamp(0, 1), behind)
         places = _places(pixels)
         votes = places + said.vote
         centres, present = self._centres(votes, opacity)
@@ -187,6 +191,20 @@ class LayerReader(ModelMixin, ConfigMixin):
         index = rows[..., :, None] * padded.shape[-1] + columns[..., None, :]
         index = index.flatten(2)[:, :, None].expand(-1, -1, 4, -1)
         return padded.flatten(3).gather(3, index).unflatten(3, (side, side))
+
+
+def _tone(difference: Tensor, rim: Tensor) -> Tensor:
+    """What lies behind is as much off as the rim around it is, where the table is of another grey.
+
+    Args:
+        difference: between what is seen and what was painted (B, 3, H, W).
+        rim: 1 at the pixels that show what lies behind, around a body (B, 1, H, W).
+
+    Returns:
+        (B, 3, H, W).
+    """
+    seen = F.avg_pool2d(rim, _TONE_PX, 1, _TONE_PX // 2)
+    return F.avg_pool2d(difference * rim, _TONE_PX, 1, _TONE_PX // 2) / seen.clamp(min=1e-6)
 
 
 def corner_of(centres: Tensor, side: int) -> Tensor:

@@ -25,6 +25,8 @@ _STEP_PX = 0.5
 _PASSES = 3
 # Bodies that are further apart than this do not meet while others make room.
 _NEAR_PX = 2.0
+# Less overlap than this is none.
+_LEAST_PX = 0.01
 # A way out that leads so little away from the other's centre, as a cosine, leads elsewhere.
 _ASTRAY = 0.2
 
@@ -100,7 +102,11 @@ def keep_apart(outlines: Outlines, pose: Tensor) -> Tensor:
             gives = 1 - gives
         depth, normal = _contacts(outlines.reach, place, turned, lanes, ones, others)
         depth, normal = _deeper(depth, normal)
-        way = normal * ((depth - outlines.overlap_px).clamp(min=0) * gives)[:, None]
+        depth = depth - outlines.overlap_px
+        deep = depth > _LEAST_PX
+        if not deep.any():
+            break
+        way = normal * (depth * deep * gives)[:, None]
         moved = place.new_zeros(*outlines.present.shape, outlines.present.shape[1], 2)
         moved[lanes, ones, others] = way
         place = place + moved.sum(2)

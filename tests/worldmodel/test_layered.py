@@ -8,8 +8,10 @@ import torch
 
 from envs.push import PushWorld
 from multimodal.errors import CheckpointError
+from worldmodel.motion import Bodies
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.rollout_state import RolloutState
+from worldmodel.solids import overlaps_px
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +127,37 @@ def test_a_coarser_number_format_around_it_leaves_poses_exact(shipped, frames):
     with torch.autocast("cpu", torch.bfloat16):
         coarse = shipped.advance(state, action).layered.pose
     assert torch.equal(fine, coarse)
+
+
+def test_on_a_darker_table_no_bright_stain_is_left_behind(shipped, frames):
+    """What was painted in behind the bodies takes the tone of what lies around them."""
+    darker = (frames[:, 0].float() * 0.9).to(torch.uint8)
+    reader = shipped.layer_reader
+    layers = reader.read(darker)
+    bodies = layers.present.sum(1)
+    assert bodies.tolist() == [4] * 4
+    pixels = darker.permute(0, 3, 1, 2).float() / 255
+    hidden = (layers.plate != pixels).any(1)
+    table = pixels.flatten(2).median(2).values[..., None, None]
+    painted = reader(pixels).plate.clamp(0, 1)
+    before, after = (
+        (plate - table).abs().mean(1)[hidden].median() for plate in (painted, layers.plate)
+    )
+    assert after < 0.5 * before
+
+
+def test_solid_bodies_keep_out_of_each_other_on_a_long_push(shipped, frames):
+    state = shipped.reset(frames)
+    motion = shipped.motion
+    assert motion.solid
+    deepest = []
+    for action in actions(4, 60, seed=5).unbind(1):
+        state = shipped.advance(state, action.sign() * 0.9, draw=False)
+        held = state.layered
+        bodies = Bodies(
+            held.pose, held.shift, held.look, held.layers.driven, held.layers.present, held.reach
+        )
+        deepest.append(overlaps_px(motion.outlines(bodies), held.pose))
+    touching = torch.cat(deepest)
+    assert (touching > 0).sum() > 5
+    assert touching.max() < motion.config.overlap_px + 1
