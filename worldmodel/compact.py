@@ -23,6 +23,7 @@ from multimodal.errors import ConfigError
 from multimodal.tokenizer import STRIDE, VideoTokenizer
 from worldmodel.dynamics import Memory, Prediction
 from worldmodel.heads import symexp, symlog, two_hot
+from worldmodel.keypoints import Keypoints
 
 __all__ = ["DEED", "MOTION", "POSE", "TOKENS", "CompactDynamics", "CompactTokenizer", "doubt_of"]
 
@@ -61,7 +62,7 @@ class CompactTokenizer(ModelMixin, ConfigMixin):
         rows: rows of that grid.
         columns: columns of it.
         latent_channels: E, numbers in a token.
-        width: channels of a trunk token on the way in.
+        points: how many places of the picture the eye looks for.
         hidden: channels of the networks.
     """
 
@@ -72,23 +73,21 @@ class CompactTokenizer(ModelMixin, ConfigMixin):
         rows: int = 8,
         columns: int = 8,
         latent_channels: int = 32,
-        width: int = 24,
+        points: int = 12,
         hidden: int = 256,
     ) -> None:
         super().__init__()
         self.trunk = VideoTokenizer(**trunk_config)
         channels, count = self.trunk.config.latent_channels, rows * columns
-        self.narrow = nn.Linear(channels, width)
-        self.place = nn.Parameter(torch.randn(count, width) * 0.1)
-        self.eye = _mlp((count * width, hidden, hidden, latent_channels))
+        self.finder = Keypoints(channels, rows, columns, points=points)
+        self.eye = _mlp((self.finder.size, hidden // 2, latent_channels))
         self.hand = _mlp((latent_channels, hidden, hidden, count * channels))
 
     @property
     def encoder(self) -> nn.Module:
         """What decides the latents; see `multimodal.trunk.trunk_fingerprint`."""
         own = nn.Module()
-        own.trunk, own.narrow, own.eye = self.trunk.encoder, self.narrow, self.eye
-        own.place = self.place
+        own.trunk, own.finder, own.eye = self.trunk.encoder, self.finder, self.eye
         return own
 
     def tokens(self, height_px: int, width_px: int) -> int:
@@ -97,13 +96,14 @@ class CompactTokenizer(ModelMixin, ConfigMixin):
 
     def pose(self, seen: Tensor) -> Tensor:
         """Pose (B, E) of trunk tokens (B, N, C)."""
-        narrow = F.silu(self.narrow(seen) + self.place)
-        pose: Tensor = self.eye(narrow.flatten(1))
+        pose: Tensor = self.eye(self.finder(seen))
         return pose
 
     def drawn(self, pose: Tensor) -> Tensor:
         """Trunk tokens (B, N, C) of a pose (B, E)."""
-        tokens: Tensor = self.hand(pose).unflatten(1, (len(self.place), -1))
+        tokens: Tensor = self.hand(pose).unflatten(
+            1, (int(self.config.rows * self.config.columns), -1)
+        )
         return tokens
 
     def encode(self, frames: Tensor | NDArray[Any]) -> Tensor:

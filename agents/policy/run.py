@@ -29,7 +29,11 @@ def run(cfg: DictConfig) -> int:
         raise ConfigError(f"policy knows the modes train and evaluate, not {cfg.mode!r}.")
     folder = RunDirectory.open(f"policy-{cfg.mode}", cfg.out)
     folder.write_config(cfg)
-    if cfg.mode == "train":
+    if cfg.experiment.name != "push":
+        from agents.policy.tasks.training import evaluate_task, train_task
+
+        figures = (train_task if cfg.mode == "train" else evaluate_task)(cfg, folder)
+    elif cfg.mode == "train":
         from agents.policy.training import train
 
         figures = train(cfg, folder)

@@ -23,7 +23,7 @@ ACTIONS = torch.tensor([[0.5, -1.0]]).repeat(3, 1)
 def parts() -> tuple[CompactTokenizer, CompactDynamics]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        tokenizer = CompactTokenizer(TRUNK, latent_channels=8, width=4, hidden=16)
+        tokenizer = CompactTokenizer(TRUNK, latent_channels=8, points=4, hidden=16)
         dynamics = CompactDynamics(2, channels=8, hidden=16, state_dim=3)
         for member in dynamics.nets:
             torch.nn.init.normal_(member[-1].weight, std=0.2)

@@ -1,0 +1,1 @@
+"""Standard tasks: any Gymnasium MuJoCo environment, recorded, learned and solved in imagination."""
