@@ -41,6 +41,7 @@ class Dream:
         seed: of starts, actions and sample order.
         save_every: rounds between states that a stopped run goes on from.
         keep: rounds whose policies are kept for later comparison.
+        final_rate: share of the learning rate that is left in the last round, linearly reached.
     """
 
     rounds: int
@@ -49,6 +50,7 @@ class Dream:
     seed: int = 0
     save_every: int = 10
     keep: tuple[int, ...] = ()
+    final_rate: float = 1.0
 
 
 def train_in_imagination(
@@ -102,6 +104,7 @@ def _round(
     generator = torch.Generator(imagination.lanes.device)
     generator.manual_seed(dream.seed * 1_000_003 + number)
     since = time.perf_counter()
+    improver.slow_down(1 - (1 - dream.final_rate) * number / dream.rounds)
     batch = imagination.roll(improver.policy, dream.horizon, rng, generator)
     figures = improver.improve(batch, generator, actor=number >= dream.warmup)
     seconds = time.perf_counter() - since

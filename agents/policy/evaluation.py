@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,25 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 
-from agents.policy.actors import Actor
 from agents.policy.belief import mean_rank_violation, optimism_bias, pearson
+from agents.policy.crew import Crew, hired
+from agents.policy.duel import duel_figures
 from agents.policy.field_of_policies import CLONED, TRAINED, field_of
 from agents.policy.pictures import draw_ranking
 from agents.policy.policy import Policy
+from agents.policy.rivals import rival_figures
 from agents.policy.starts import Start
 from agents.policy.throughput import throughput_figures
 from agents.policy.training import world_checkpoint
-from agents.policy.trials import Outcomes, Trial, play_model, play_mujoco, unsolved_starts
+from agents.policy.trials import Outcomes, Trial, play_model, unsolved_starts
+from agents.policy.truth_jobs import Stage, TruthJob, play
+from agents.policy.worlds import lanes_of
 from envs.adapter import make_world
 from envs.mujoco_world import MujocoWorld
 from multimodal.errors import ConfigError
 from multimodal.splits import seeds_of
+from worldmodel.checkpoint import resolve
+from worldmodel.device import choose_compute
 from worldmodel.intervals import ratio_interval
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.runs import RunDirectory
@@ -35,6 +42,7 @@ __all__ = ["ENOUGH", "Judged", "evaluate"]
 
 # Far beyond every seed that a recording uses.
 _FIRST_SEED = 100_000_000
+_DUEL_SEED = 150_000_000
 ENOUGH = 12
 """Policies from which on their ranking says something."""
 
@@ -73,19 +81,31 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         if cfg[key] < 1:
             raise ConfigError(f"{key}={cfg[key]}; expected 1 or more.")
     pipeline = WorldModelPipeline.from_pretrained(world_checkpoint(cfg))
-    policy = Policy.from_pretrained(cfg.policy, pipeline.tokenizer)
+    pipeline.to(choose_compute().device)
+    policy = Policy.from_pretrained(cfg.policy, pipeline).to(pipeline.device)
     policy.require_actions(pipeline.action_low, pipeline.action_high)
     source = Path(cfg.from_run) if cfg.from_run else None
-    field = field_of(policy, source, pipeline.tokenizer)
+    field = field_of(policy, source, pipeline)
+    lanes = lanes_of(pipeline, policy)
     world = make_world(str(pipeline.config.world), pipeline.frame_shape[0])
     judged: list[Judged] = []
+    duel: dict[str, float] = {}
     try:
         rounds = _rounds(cfg, world)
-        for name, actor in field.items():
-            begun = time.perf_counter()
-            judged.append(_judge(name, actor, policy, pipeline, world, rounds, cfg.steps))
-            line = _line(judged[-1], time.perf_counter() - begun)
-            Console().print(line, highlight=False)
+        # All seeds at once: the model's cost hardly grows with the number of lanes.
+        together = [trial for trials in rounds for trial in trials]
+        with hired(cfg.workers) as crew:
+            truths = crew.begin(play, _jobs(cfg, field, rounds))
+            for number, (name, actor) in enumerate(field.items()):
+                begun = time.perf_counter()
+                model = play_model(actor, policy.view, lanes, together, cfg.steps)
+                mine = truths[number * len(rounds) : (number + 1) * len(rounds)]
+                truth = Outcomes.joined([result() for result in mine])
+                judged.append(Judged(name, truth, model))
+                line = _line(judged[-1], time.perf_counter() - begun)
+                Console().print(line, highlight=False)
+            if cfg.duel > 0 and CLONED in field:
+                duel = _duel(cfg, crew, world, judged)
     except KeyboardInterrupt:
         # What was measured so far stays, said to be of so many policies.
         if judged:
@@ -93,11 +113,12 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         raise
     finally:
         world.close()
-    figures = _written(judged, cfg, run)
+    figures = _written(judged, cfg, run) | duel
+    figures |= _rivals(cfg, together, figures)
     if cfg.bench_seconds > 0:
         first = rounds[0][0]
         start = Start(torch.from_numpy(first.frame)[None, None], torch.from_numpy(first.goal)[None])
-        figures |= throughput_figures(policy, pipeline, start, cfg.bench_seconds)
+        figures |= throughput_figures(policy, lanes, start, cfg.bench_seconds)
     return figures
 
 
@@ -127,24 +148,60 @@ def _rounds(cfg: DictConfig, world: MujocoWorld) -> list[list[Trial]]:
     return rounds
 
 
-def _judge(
-    name: str,
-    actor: Actor,
-    policy: Policy,
-    pipeline: WorldModelPipeline,
-    world: MujocoWorld,
-    rounds: list[list[Trial]],
-    steps: int,
-) -> Judged:
-    view = policy.view
-    truths = [
-        play_mujoco(actor, view, policy.latents, world, trials, steps, seed)
+def _jobs(cfg: DictConfig, names: Iterable[str], rounds: list[list[Trial]]) -> list[TruthJob]:
+    """Each policy's trials in MuJoCo, one job for each seed."""
+    # Workers may stand in another folder.
+    checkpoint, policy = (str(resolve(name)) for name in (world_checkpoint(cfg), cfg.policy))
+    source = str(Path(cfg.from_run).resolve()) if cfg.from_run else None
+    stage = Stage(checkpoint, policy, source, cfg.steps)
+    return [
+        TruthJob(stage, name, seed, tuple(trials))
+        for name in names
         for seed, trials in enumerate(rounds)
     ]
-    # All seeds at once: the model's cost hardly grows with the number of lanes.
-    together = [trial for trials in rounds for trial in trials]
-    model = play_model(actor, view, pipeline, together, steps)
-    return Judged(name, Outcomes.joined(truths), model)
+
+
+def _duel(
+    cfg: DictConfig, crew: Crew, world: MujocoWorld, judged: list[Judged]
+) -> dict[str, float]:
+    """The policy and its clone over further starts, beside those that all have played."""
+    seeds = seeds_of("test", cfg.duel, _DUEL_SEED)
+    trials = unsolved_starts(world, seeds)
+    names = (TRAINED, CLONED)
+    parts = [trials[first : first + cfg.episodes] for first in range(0, len(trials), cfg.episodes)]
+    results = crew.begin(play, _jobs(cfg, names, parts))
+    by_name = {item.name: item.truth for item in judged}
+    played = {
+        name: Outcomes.joined(
+            [by_name[name], *(result() for result in results[k * len(parts) :][: len(parts)])]
+        )
+        for k, name in enumerate(names)
+    }
+    return duel_figures(played[TRAINED], played[CLONED], cfg.resamples)
+
+
+def _rivals(cfg: DictConfig, trials: list[Trial], figures: dict[str, float]) -> dict[str, float]:
+    """PPO and SAC in MuJoCo, at as many frames and as many minutes as the policy had.
+
+    Raises:
+        ConfigError: the policy's training is not known.
+    """
+    if not cfg.rivals:
+        return {}
+    missing = [name for name in ("recorded_frames", "train_minutes") if name not in figures]
+    if missing:
+        raise ConfigError(
+            f"rivals need {', '.join(missing)} of the policy's training: name its run with "
+            "from_run=DIR, or leave them out with rivals=[]."
+        )
+    return rival_figures(
+        list(cfg.rivals),
+        trials,
+        cfg.steps,
+        int(figures["recorded_frames"]),
+        figures["train_minutes"],
+        cfg.rival_minutes,
+    )
 
 
 def _line(item: Judged, seconds: float) -> str:
@@ -224,4 +281,5 @@ def _of_training(source: Path | None) -> dict[str, float]:
     if source is None or not source.is_dir():
         return {}
     metrics = RunDirectory(source).read_metrics()
-    return {name: metrics[name] for name in ("train_minutes",) if name in metrics}
+    kept = ("train_minutes", "train_cpu_minutes", "recorded_frames", "imagined_steps")
+    return {name: metrics[name] for name in kept if name in metrics}

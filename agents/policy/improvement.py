@@ -66,6 +66,11 @@ class Improver:
             self.parameters, lr=settings.learning_rate, weight_decay=1e-4, fused=True
         )
 
+    def slow_down(self, share: float) -> None:
+        """Go on with a share of the learning rate that the settings name."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = share * self.settings.learning_rate
+
     def improve(
         self, batch: Imagined, generator: torch.Generator, actor: bool = True
     ) -> dict[str, float]:

@@ -112,14 +112,15 @@ class LayerFrames(Dataset[dict[str, Tensor]]):
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Tensor]]:
         """Several frames at once."""
         looked = self._looked
-        rows = [np.random.default_rng([self._seed, i]).integers(len(looked)) for i in indices]
+        draws = [np.random.default_rng([self._seed, i]).integers(len(looked)) for i in indices]
+        rows = torch.as_tensor(draws)
         named = {
             "plate": looked.layers.plate[rows],
             "sprites": looked.layers.sprites[rows],
             "sight": looked.sight[rows],
             "colour": looked.colour[rows],
         }
-        return [{name: value[i] for name, value in named.items()} for i in range(len(rows))]
+        return [{name: value[i] for name, value in named.items()} for i in range(len(indices))]
 
 
 class LayerSightObjective(nn.Module):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from agents.policy.improvement import Improver, Settings
 from agents.policy.lanes import Lanes
 from agents.policy.layer_eyes import LayerEyes
 from agents.policy.layer_objective import LayerSightObjective, look_at
+from agents.policy.minutes import Minutes
 from agents.policy.policy import Policy
 from agents.policy.pose_lanes import PoseLanes, PoseState
 from agents.policy.preparation import (
@@ -33,6 +32,7 @@ from agents.policy.preparation import (
     opened_data,
     with_eyes,
 )
+from agents.policy.rounds import again_learned, collected_round, round_figures, round_trials
 from agents.policy.sight_objective import SightObjective, true_sight
 from agents.policy.starts import PushStarts
 from agents.policy.worlds import lanes_of
@@ -66,6 +66,8 @@ def train(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         ConfigError: a model without goals, values out of range, or rewards that are not finite.
         DatasetError: no recordings, or those of another world.
     """
+    if cfg.rounds < 1:
+        raise ConfigError(f"rounds={cfg.rounds}; expected 1 or more.")
     for key in ("rounds", "lanes", "horizon"):
         if cfg.imagination[key] < 1:
             raise ConfigError(f"imagination.{key}={cfg.imagination[key]}; expected 1 or more.")
@@ -74,17 +76,50 @@ def train(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     flat = opened_data(cfg.data, pipeline)
     minutes = Minutes(run)
     policy = _prepared(cfg, run, pipeline, flat, minutes)
-    lanes = lanes_of(pipeline, policy)
-    beginnings = _beginnings(cfg, run, lanes, flat, minutes)
-    minutes.note("imagination", imagine(cfg, run, policy, lanes, beginnings))
+    figures = _rounds(cfg, run, policy, pipeline, flat, minutes)
     _keep(policy, run.path / "policy")
-    rounds = [line for line in run.history() if "steps_per_s" in line]
-    figures = {
+    lines = [line for line in run.history() if "steps_per_s" in line]
+    figures |= {
         "train_minutes": minutes.total(),
-        "imagined_steps": cfg.imagination.rounds * cfg.imagination.lanes * cfg.imagination.horizon,
-        "steps_per_s_while_training": sum(x["steps_per_s"] for x in rounds) / max(1, len(rounds)),
+        "recorded_frames": float(len(flat.frames)),
+        "train_cpu_minutes": minutes.cpu_total(),
+        "imagined_steps": sum(line["steps"] for line in lines),
+        "steps_per_s_while_training": sum(x["steps_per_s"] for x in lines) / max(1, len(lines)),
     }
     run.write_json("training.json", _record(cfg, minutes))
+    return figures
+
+
+def _rounds(
+    cfg: DictConfig,
+    run: RunDirectory,
+    policy: Policy,
+    pipeline: WorldModelPipeline,
+    flat: FlatEpisodes,
+    minutes: Minutes,
+) -> dict[str, float]:
+    """Improve a policy in imagination, in place; from the second round on in a model of its own."""
+    prior = copy.deepcopy(policy).requires_grad_(False)
+    figures: dict[str, float] = {}
+    trials = round_trials(cfg, pipeline) if cfg.rounds > 1 else []
+    before: WorldModelPipeline | None = None
+    datasets = [flat]
+    for number in range(1, cfg.rounds + 1):
+        folder, tail = (
+            (run.path, "") if number == 1 else (run.path / f"round-{number}", f"-{number}")
+        )
+        if number > 1:
+            before = pipeline
+            collect = partial(collected_round, cfg, run, policy, pipeline, number)
+            datasets.append(minutes.of(f"collecting{tail}", collect))
+            learn = partial(again_learned, cfg, folder, pipeline, datasets)
+            pipeline = minutes.of(f"motion{tail}", learn)
+        lanes = lanes_of(pipeline, policy)
+        beginnings = _beginnings(cfg, folder, lanes, flat, minutes)
+        dream = partial(imagine, cfg, run, policy, prior, lanes, beginnings, folder / "imagination")
+        minutes.of(f"imagination{tail}", dream)
+        if trials:
+            figures |= round_figures(number, policy, trials, pipeline, before, cfg.steps)
     return figures
 
 
@@ -135,7 +170,7 @@ def _layer_eyes(
     )
     lanes = PoseLanes(pipeline, eyes.eval().requires_grad_(False))
     states = minutes.of("looking", lambda: begun(lanes, looked))
-    states.save(_read_before(run, pipeline))
+    states.save(_read_before(run.path, pipeline))
     # Bodies are read as finely as the state is told, so the clone learns from the latter.
     return true_sight(flat.state).vector(), figures
 
@@ -161,12 +196,12 @@ def _latent_eyes(
 
 
 def _beginnings(
-    cfg: DictConfig, run: RunDirectory, lanes: Lanes[Any], flat: FlatEpisodes, minutes: Minutes
+    cfg: DictConfig, folder: Path, lanes: Lanes[Any], flat: FlatEpisodes, minutes: Minutes
 ) -> Beginnings[Any]:
     """Where rollouts begin: poses that were read before, or frames read as they are drawn."""
     if not isinstance(lanes, PoseLanes):
         return FreshBeginnings(lanes, PushStarts(flat))
-    path = _read_before(run, lanes.pipeline)
+    path = _read_before(folder, lanes.pipeline)
     if not path.is_file():
         looked = minutes.of(
             "looking",
@@ -176,9 +211,9 @@ def _beginnings(
     return ReadBeginnings(PoseState.load(path).to(lanes.device))
 
 
-def _read_before(run: RunDirectory, pipeline: WorldModelPipeline) -> Path:
+def _read_before(folder: Path, pipeline: WorldModelPipeline) -> Path:
     """Where the poses that were read are kept; what sprites mean to another motion is another."""
-    return run.path / f"beginnings-{weights_fingerprint(pipeline.motion)}.safetensors"
+    return folder / f"beginnings-{weights_fingerprint(pipeline.motion)}.safetensors"
 
 
 def world_checkpoint(cfg: DictConfig) -> str:
@@ -200,12 +235,13 @@ def imagine(
     cfg: DictConfig,
     run: RunDirectory,
     policy: Policy,
+    prior: Policy,
     lanes: Lanes[Any],
     beginnings: Beginnings[Any],
-) -> float:
-    """Improve a policy in place; gives the seconds it took."""
+    folder: Path,
+) -> None:
+    """Improve a policy in place, near the prior."""
     dreams = cfg.imagination
-    prior = copy.deepcopy(policy).requires_grad_(False)
     for part in (policy.actor, policy.action, policy.critic, policy.value):
         part.requires_grad_(True)
     wanted: dict[str, Any] = {name: dreams[name] for name in Settings.__dataclass_fields__}
@@ -218,11 +254,12 @@ def imagine(
         seed=cfg.seed,
         save_every=dreams.save_every,
         keep=tuple(range(every, dreams.rounds, every)),
+        final_rate=dreams.final_rate,
     )
     console = Console()
 
     def report(figures: dict[str, float]) -> None:
-        run.log(figures)
+        run.log({"steps": dreams.lanes * dreams.horizon, **figures})
         if int(figures["round"]) % cfg.log_every == 0:
             console.print(
                 f"round {int(figures['round'])}/{dreams.rounds}  "
@@ -239,9 +276,8 @@ def imagine(
         doubt=dreams.doubt,
         blur_m=dreams.blur_m,
     )
-    seconds = train_in_imagination(improver, imagination, dream, run.path / "imagination", report)
+    train_in_imagination(improver, imagination, dream, folder, report)
     policy.eval().requires_grad_(False)
-    return seconds
 
 
 def _keep(policy: Policy, target: Path) -> None:
@@ -253,31 +289,7 @@ def _record(cfg: DictConfig, minutes: Minutes) -> dict[str, Any]:
     return {
         "command": shown_command(),
         "seconds": minutes.seconds,
+        "cpu_seconds": minutes.cpu_seconds,
         "config": OmegaConf.to_container(cfg, resolve=True),
         **environment_record(),
     }
-
-
-class Minutes:
-    """Wall-clock seconds of the stages, kept in the run so that a resumed run adds to them."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self._run = run
-        path = run.path / "seconds.json"
-        self.seconds: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
-
-    def of(self, stage: str, work: Callable[[], Any]) -> Any:
-        """Do the work of a stage and note how long it took."""
-        begun = time.perf_counter()
-        result = work()
-        self.note(stage, self.seconds.get(stage, 0.0) + time.perf_counter() - begun)
-        return result
-
-    def note(self, stage: str, seconds: float) -> None:
-        """A stage took so long in all."""
-        self.seconds[stage] = seconds
-        self._run.write_json("seconds.json", self.seconds)
-
-    def total(self) -> float:
-        """Minutes of all stages."""
-        return sum(self.seconds.values()) / 60

@@ -1,0 +1,160 @@
+"""What training in the model has to stand beside: PPO and SAC of Stable-Baselines3, in MuJoCo.
+
+They are told the true state, as the same features that our policy makes of what it reads, and learn
+in the simulator itself, which draws no picture for them. Each is judged when it has taken as many
+steps as were recorded for the world model, and when it has had as many minutes as our training.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from agents.policy.aims import aims_of
+from agents.policy.features import FEATURES, features_of
+from agents.policy.sight_objective import true_sight
+from agents.policy.trials import Trial
+from envs.mujoco_world import Frame, Info
+from envs.push import PushWorld
+from multimodal.errors import ConfigError, MissingExtraError
+
+__all__ = ["RIVALS", "StatePush", "rival_figures"]
+
+RIVALS = ("ppo", "sac")
+# Steps between two looks at the clock; PPO's own length of a rollout.
+_PORTION = 2048
+
+
+class _Unseen(PushWorld):
+    """The Push table without pictures."""
+
+    def render(self) -> Frame:
+        """A black frame, at no cost."""
+        return np.zeros((self.size_px, self.size_px, 3), np.uint8)
+
+
+class StatePush(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
+    """The Push table as features of its true state, float32 (FEATURES,), without pictures.
+
+    Args:
+        options: keyword arguments of `PushWorld`.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(self, **options: Any) -> None:
+        self.world = _Unseen(**options)
+        self.observation_space = gym.spaces.Box(-8, 8, (FEATURES,), np.float32)
+        self.action_space = self.world.action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin an episode."""
+        _, info = self.world.reset(seed=seed)
+        return self._seen(info), {}
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """One step."""
+        _, reward, ended, truncated, info = self.world.step(np.asarray(action, np.float32))
+        return self._seen(info), float(reward), ended, truncated, {"success": info["success"]}
+
+    def _seen(self, info: Info) -> NDArray[np.float32]:
+        state = {name: np.asarray(value)[None] for name, value in info["state"].items()}
+        aims = aims_of(torch.from_numpy(np.asarray(info["goal"], np.float32))[None])
+        return features_of(true_sight(state), aims)[0].numpy()
+
+    def close(self) -> None:
+        """Free the simulator."""
+        self.world.close()
+
+
+def rival_figures(
+    names: Sequence[str],
+    trials: Sequence[Trial],
+    steps: int,
+    frames: int,
+    minutes: float,
+    limit_minutes: float,
+    seed: int = 0,
+    portion: int = _PORTION,
+) -> dict[str, float]:
+    """Train each rival and judge it at equal frames and at equal minutes.
+
+    Args:
+        names: "ppo", "sac".
+        trials: starts to judge on.
+        steps: most steps of an episode.
+        frames: steps in MuJoCo that count as equal data.
+        minutes: that count as equal time.
+        limit_minutes: of each rival; what is not reached by then is left out.
+        seed: of everything.
+        portion: steps between two looks at the clock.
+
+    Returns:
+        `success_NAME_same_frames`, `success_NAME_same_minutes`, and how far it came in all:
+        `NAME_frames`, `NAME_minutes`, `success_NAME`.
+
+    Raises:
+        ConfigError: an unknown rival.
+        MissingExtraError: Stable-Baselines3 is not installed.
+    """
+    unknown = [name for name in names if name not in RIVALS]
+    if unknown:
+        raise ConfigError(f"rivals={unknown}; expected some of {', '.join(RIVALS)}.")
+    try:
+        import stable_baselines3 as sb3
+    except ImportError as error:
+        raise MissingExtraError(
+            "The comparison with PPO and SAC needs stable-baselines3: "
+            "`pip install 'worldmodel[sb3]'`. rivals=[] leaves it out."
+        ) from error
+    figures: dict[str, float] = {}
+    for name in names:
+        env = StatePush(max_steps=steps)
+        kind = sb3.PPO if name == "ppo" else sb3.SAC
+        own = {"n_steps": portion} if name == "ppo" else {}
+        rival = kind("MlpPolicy", env, seed=seed, device="cpu", **own)
+        spent = 0.0
+        while spent < 60 * limit_minutes and (rival.num_timesteps < frames or spent < 60 * minutes):
+            begun, before = time.perf_counter(), (rival.num_timesteps, spent)
+            rival.learn(portion, reset_num_timesteps=False)
+            spent += time.perf_counter() - begun
+            marks = {
+                "frames": (before[0] < frames <= rival.num_timesteps),
+                "minutes": (before[1] < 60 * minutes <= spent),
+            }
+            for mark in (mark for mark, reached in marks.items() if reached):
+                figures[f"success_{name}_same_{mark}"] = _success(rival, trials, steps)
+        figures[f"success_{name}"] = _success(rival, trials, steps)
+        figures[f"{name}_frames"] = float(rival.num_timesteps)
+        figures[f"{name}_minutes"] = spent / 60
+        env.close()
+        said = ", ".join(f"{k} {v:.3g}" for k, v in figures.items() if name in k)
+        Console().print(said, highlight=False)
+    return figures
+
+
+def _success(rival: Any, trials: Sequence[Trial], steps: int) -> float:
+    """Share of the trials that a rival brings to their end."""
+    env = StatePush(max_steps=steps)
+    reached = 0
+    for trial in trials:
+        seen, _ = env.reset(seed=trial.seed)
+        done = success = False
+        while not done:
+            action, _ = rival.predict(seen, deterministic=True)
+            seen, _, ended, truncated, info = env.step(action)
+            success, done = bool(info["success"]), ended or truncated
+        reached += success
+    env.close()
+    return reached / len(trials)

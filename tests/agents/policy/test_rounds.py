@@ -1,0 +1,114 @@
+"""From offline to online: recording with a policy, training the model on, the gap where it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from agents.policy.collecting import PolicyBehaviour, collect, recording_like
+from agents.policy.duel import duel_figures
+from agents.policy.policy import Policy
+from agents.policy.rivals import StatePush, rival_figures
+from agents.policy.rounds import again_learned, round_figures
+from agents.policy.trials import Outcomes, Trial, unsolved_starts
+from agents.policy.whereabouts import gap_m, ways_of
+from agents.policy.worlds import lanes_of
+from envs.push import PushWorld
+from multimodal.errors import ConfigError
+from multimodal.flat import FlatEpisodes
+from worldmodel.pipeline import WorldModelPipeline
+
+
+@pytest.fixture(scope="module")
+def trials() -> list[Trial]:
+    world = PushWorld()
+    try:
+        return unsolved_starts(world, range(500_000_000, 500_000_003))
+    finally:
+        world.close()
+
+
+def again() -> DictConfig:
+    wanted = {"motion_steps": 2, "batch_size": 4, "learning_rate": 1e-3, "unroll": [[0.0, 3]]}
+    return OmegaConf.create({"seed": 0, "resume": "auto", "again": wanted})
+
+
+def test_a_policy_records_episodes_that_the_model_is_trained_on(
+    layered_pipeline: WorldModelPipeline, layer_policy: Policy, flat: FlatEpisodes, tmp_path: Path
+) -> None:
+    recording = recording_like(layered_pipeline, 5, 10)
+    made = collect(layer_policy, recording, 4, tmp_path / "data")
+    assert len(made.starts) == 5
+    assert bool((np.abs(made.actions) <= 1).all())
+    grown = collect(layer_policy, recording, 5, tmp_path / "data")
+    assert np.array_equal(grown.actions[: len(made.actions)], made.actions)
+    learned = again_learned(again(), tmp_path / "round", layered_pipeline, [flat, grown])
+    before, after = layered_pipeline.motion.state_dict(), learned.motion.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    loaded = WorldModelPipeline.from_pretrained(tmp_path / "round" / "pipeline")
+    assert torch.equal(loaded.motion.head.weight, learned.motion.head.weight)
+    assert loaded.config.world == layered_pipeline.config.world
+    with pytest.raises(ConfigError, match="rounds=1"):
+        again_learned(again(), tmp_path / "no", layered_pipeline.without_layers(), [flat])
+
+
+def test_a_recording_policy_follows_its_seed_and_wanders(layer_policy: Policy) -> None:
+    world = PushWorld()
+    ways = []
+    for seed in (1, 1, 2):
+        world.reset(seed=3)
+        behaviour = PolicyBehaviour(layer_policy, seed, wander=1.0)
+        ways.append(np.stack([behaviour.act(world) for _ in range(8)]))
+    world.close()
+    assert np.array_equal(ways[0], ways[1])
+    assert not np.array_equal(ways[0], ways[2])
+
+
+def test_the_gap_is_measured_along_the_policys_own_ways(
+    layered_pipeline: WorldModelPipeline, layer_policy: Policy, trials: list[Trial]
+) -> None:
+    world = PushWorld(max_steps=0)
+    ways = ways_of(layer_policy, world, trials, 4)
+    world.close()
+    assert [len(way.actions) for way in ways] == [4, 4, 4]
+    lanes = lanes_of(layered_pipeline, layer_policy)
+    figures = round_figures(2, layer_policy, trials, layered_pipeline, layered_pipeline, steps=4)
+    assert figures["round_2_gap_m"] == figures["round_2_gap_before_m"] == gap_m(lanes, ways, 32)
+    assert figures["round_2_success"] == 0
+
+
+def test_rivals_see_the_true_state_and_are_judged_at_equal_frames_and_minutes(
+    trials: list[Trial],
+) -> None:
+    pytest.importorskip("stable_baselines3")
+    env = StatePush(max_steps=3)
+    seen, _ = env.reset(seed=trials[0].seed)
+    assert env.observation_space.contains(seen)
+    _, reward, ended, truncated, info = env.step(np.zeros(2, np.float32))
+    assert (ended, truncated, info["success"]) == (False, False, False)
+    assert reward < 0
+    env.close()
+    found = rival_figures(["ppo", "sac"], trials, 3, 64, 1e-6, 1.0, portion=64)
+    assert found["ppo_frames"] == found["sac_frames"] == 64
+    assert found["success_ppo_same_frames"] == found["success_ppo_same_minutes"]
+    assert 0 <= found["success_sac_same_frames"] <= 1
+    with pytest.raises(ConfigError, match="ppo, sac"):
+        rival_figures(["dqn"], trials, 3, 64, 1.0, 1.0)
+
+
+def test_a_duel_counts_the_difference_on_each_start() -> None:
+    def outcomes(*success: int) -> Outcomes:
+        count = len(success)
+        return Outcomes(np.array(success, bool), np.zeros(count), np.ones(count, np.int64))
+
+    found = duel_figures(outcomes(1, 1, 1, 0), outcomes(1, 0, 1, 0), 500)
+    assert found["success_over_cloning"] == 0.25
+    assert found["success_cloning"] == 0.5
+    assert found["duel_trials"] == 4
+    assert found["success_over_cloning_low"] == 0
+    same = duel_figures(outcomes(1, 0), outcomes(1, 0), 500)
+    assert same["success_over_cloning_low"] == same["success_over_cloning_high"] == 0
