@@ -22,7 +22,7 @@ __all__ = ["Outlines", "keep_apart", "overlaps_px", "reaches", "rims"]
 _DIRECTIONS = 32
 _SECTOR = 2 * math.pi / _DIRECTIONS
 _STEP_PX = 0.5
-_PASSES = 3
+_PASSES = 6
 # Bodies that are further apart than this do not meet while others make room.
 _NEAR_PX = 2.0
 # Less overlap than this is none.
