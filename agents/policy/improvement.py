@@ -42,9 +42,9 @@ class Settings:
     clip: float = 0.2
     epochs: int = 3
     minibatch: int = 512
-    entropy: float = 0.002
-    prior: float = 0.02
-    learning_rate: float = 3e-4
+    entropy: float = 0.0002
+    prior: float = 0.002
+    learning_rate: float = 5e-4
     grad_clip: float = 1.0
 
 

@@ -8,6 +8,7 @@ import pytest
 from agents.policy import Policy
 from agents.policy.card import pack_policy
 from worldmodel.cli import main
+from worldmodel.pipeline import WorldModelPipeline
 
 SMALL = [
     "eyes.steps=2",
@@ -58,6 +59,28 @@ def test_train_resume_and_evaluate(world_model: Path, recording: Path, tmp_path:
     assert "Undertrained." in card
 
 
+@pytest.mark.slow
+def test_rounds_over_layers_write_the_gap_of_each(
+    layered_pipeline: WorldModelPipeline, recording: Path, tmp_path: Path
+) -> None:
+    layered_pipeline.save_pretrained(tmp_path / "model")
+    out = tmp_path / "run"
+    words = ["rounds=2", "imagination.rounds=2", "eyes.frames=24", "steps=4"]
+    words += ["again.episodes=4", "again.steps=4", "again.motion_steps=2", "again.batch_size=4"]
+    words += ["again.unroll=[[0.0,2]]", "again.trials=2"]
+    assert train(tmp_path / "model", recording, out, *words) == 0
+    figures = json.loads((out / "metrics.json").read_text())
+    gaps = {"round_1_gap_m", "round_2_gap_m", "round_2_gap_before_m", "round_2_success"}
+    assert gaps <= figures.keys()
+    assert figures["imagined_steps"] == 2 * 2 * 4 * 2
+    assert Policy.from_pretrained(out / "policy").config.sees == "layers"
+    assert (out / "round-2" / "pipeline" / "manifest.json").is_file()
+    # A run that is done is recognised, and nothing is recorded or learned again.
+    assert train(tmp_path / "model", recording, out, *words) == 0
+    again = json.loads((out / "metrics.json").read_text())
+    assert again["imagined_steps"] == figures["imagined_steps"]
+
+
 def test_mistakes_in_the_command_are_explained(
     world_model: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,6 +88,8 @@ def test_mistakes_in_the_command_are_explained(
     assert "world=PushLearned" in capsys.readouterr().err
     assert train(world_model, tmp_path / "none", tmp_path / "b") == 1
     assert "worldmodel record" in capsys.readouterr().err
+    assert train(world_model, recording, tmp_path / "e", "sees=layers") == 2
+    assert "sees=latents" in capsys.readouterr().err
     assert train(world_model, recording, tmp_path / "c", "imagination.rounds=0") == 2
     assert "imagination.rounds=0" in capsys.readouterr().err
     assert main(["policy", "mode=dance", f"out={tmp_path / 'd'}"]) == 2
