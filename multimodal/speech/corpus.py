@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -29,7 +30,15 @@ from multimodal.audio.waveform import resample, write_wav
 from multimodal.errors import ConfigError, DatasetError, MissingProgramError
 from multimodal.speech.language import LIKE_STOP, STOP_WORDS, command, normal_text, spoken_texts
 
-__all__ = ["COMMAND_VOICES", "HEARD_SPEAKERS", "Spoken", "SpokenCommands", "record_commands"]
+__all__ = [
+    "COMMAND_VOICES",
+    "HEARD_SPEAKERS",
+    "Spoken",
+    "SpokenCommands",
+    "engine_weights",
+    "record_commands",
+    "together",
+]
 
 _FORMAT = 1
 _REQUIRED_ENGINE = "espeak-ng"
@@ -49,6 +58,8 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
         Voice("festival", "ked_diphone"),
         Voice("festival", "kal_diphone"),
         Voice("festival", "cmu_us_slt_arctic_hts"),
+        Voice("pico", "en-US"),
+        Voice("pico", "en-GB"),
     ),
     "validation": tuple(voice for voice in VOICES["validation"]),
     "test": (
@@ -60,7 +71,7 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
 HEARD_SPEAKERS = frozenset({"kal16", "slt"})
 """Voices of the test whose speaker is heard in training, in the speech of another engine."""
 # An engine with few voices says more with each of them.
-_TIMES = {"espeak-ng": 1, "festival": 2, "flite": 4, "piper": 2}
+_TIMES = {"espeak-ng": 1, "festival": 2, "flite": 4, "pico": 5, "piper": 2}
 
 _log = logging.getLogger(__name__)
 
@@ -130,6 +141,32 @@ class SpokenCommands:
                 f"{path} cannot be read ({error}): remove {self.folder} and record it anew."
             ) from error
         return audio
+
+
+def together(*corpora: SpokenCommands) -> SpokenCommands:
+    """Several corpora as one."""
+    utterances = tuple(
+        replace(each, file=str(corpus.folder.absolute() / each.file))
+        for corpus in corpora
+        for each in corpus.utterances
+    )
+    return SpokenCommands(corpora[0].folder, utterances)
+
+
+def engine_weights(utterances: Sequence[Spoken]) -> NDArray[np.float64]:
+    """How often to hear each utterance, so that no engine drowns the others.
+
+    eSpeak has dozens of voices that are all of a kind; it counts as much as two other engines.
+
+    Returns:
+        float64 (N,), of sum 1.
+    """
+    counts = Counter(each.engine for each in utterances)
+    weights = np.array(
+        [(2 if each.engine == _REQUIRED_ENGINE else 1) / counts[each.engine] for each in utterances]
+    )
+    normal: NDArray[np.float64] = weights / weights.sum()
+    return normal
 
 
 def record_commands(

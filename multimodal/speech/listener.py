@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from multimodal.audio.log_mel import RATE_HZ
-from multimodal.audio.waveform import audio_tensor, read_audio, resample
+from multimodal.audio.waveform import audio_tensor, read_audio
 from multimodal.errors import AudioError
 from multimodal.speech.activity import CHUNK, CHUNK_S, VoiceActivity
 from multimodal.speech.language import is_stop, parse_command
+from multimodal.speech.rate import RateConverter
 from multimodal.speech.transcript import LONGEST_S, Recogniser, Transcript
 
 __all__ = [
@@ -180,6 +181,7 @@ class Listener:
         self.recogniser, self.spotter, self.rate_hz = recogniser, spotter, rate_hz
         self.timing = timing or ListenerTiming()
         self._activity = VoiceActivity()
+        self._converter = None if rate_hz == RATE_HZ else RateConverter(rate_hz)
         self.reset()
 
     def reset(self) -> None:
@@ -187,7 +189,8 @@ class Listener:
         self._activity.reset()
         if self.spotter is not None:
             self.spotter.reset()
-        self._raw = torch.zeros(0)
+        if self._converter is not None:
+            self._converter.reset()
         self._rest = torch.zeros(0)
         self._heard: list[Tensor] = []
         self._speaking = False
@@ -217,8 +220,11 @@ class Listener:
         sound = audio_tensor(chunk)
         if sound.ndim != 1:
             raise AudioError(f"Expected one waveform (samples,), got {tuple(sound.shape)}.")
-        if self.rate_hz != RATE_HZ:
-            sound = self._resampled(sound)
+        if self._converter is not None:
+            sound = self._converter.push(sound)
+        return self._hear_whole_chunks(sound)
+
+    def _hear_whole_chunks(self, sound: Tensor) -> list[Event]:
         sound = torch.cat([self._rest, sound])
         whole = len(sound) // CHUNK * CHUNK
         self._rest = sound[whole:]
@@ -234,20 +240,14 @@ class Listener:
             Its `Final`, if there is one.
         """
         events: list[Event] = []
+        if self._converter is not None:
+            events += self._hear_whole_chunks(self._converter.finish())
         if len(self._rest):
             events += self._hear(torch.nn.functional.pad(self._rest, (0, CHUNK - len(self._rest))))
             self._rest = torch.zeros(0)
         if self._speaking:
             events.append(self._end(time.perf_counter()))
         return events
-
-    def _resampled(self, sound: Tensor) -> Tensor:
-        """Whole tenths of a second, so that every piece is resampled with the same filter."""
-        self._raw = torch.cat([self._raw, sound])
-        tenth = max(1, self.rate_hz // 50)
-        whole = len(self._raw) // tenth * tenth
-        ready, self._raw = self._raw[:whole], self._raw[whole:]
-        return resample(ready, self.rate_hz, RATE_HZ) if whole else torch.zeros(0)
 
     def _hear(self, piece: Tensor) -> list[Event]:
         started = time.perf_counter()

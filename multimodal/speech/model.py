@@ -2,9 +2,13 @@
 
 The encoder takes as many frames as there are, not always thirty seconds; positions are Whisper's
 sinusoids, so a shorter window is the beginning of a longer one. Two frames of ten milliseconds make
-one of its inputs, so that a second is 25 positions: enough for words, which are its tokens. The CTC
-head reads words off the encoder frame by frame, which streams and which a grammar can steer; the
-decoder writes the same words one after the other, and judges what the grammar proposes.
+one of its inputs, so that a second is 25 positions. The CTC head reads letters off the encoder
+frame by frame, which a grammar can steer; the decoder writes words one after the other, and judges
+what the grammar proposes.
+
+Attention over absolute positions is slow to find out that sounds are made of what is near: between
+Whisper's stem and its layers, convolutions look at neighbours, and CTC finds the letters within
+hundreds of steps instead of thousands.
 """
 
 from __future__ import annotations
@@ -22,13 +26,16 @@ from multimodal.speech.grammar import WORDS
 __all__ = [
     "BLANK",
     "END",
+    "FRAMES_A_STEP",
     "FRAME_S",
     "LONGEST_WINDOW_S",
     "START",
     "STEP",
     "UNKNOWN",
     "SpeechModel",
+    "letter_ids",
     "speech_config",
+    "spoken_letters",
     "spoken_words",
     "word_ids",
 ]
@@ -38,7 +45,9 @@ BLANK: Final = 0
 """Padding of the decoder and CTC's blank."""
 START, END, UNKNOWN = 1, 2, 3
 _FIRST: Final = 4
-STEP: Final = 2 * _STACKED * HOP
+FRAMES_A_STEP: Final = 2 * _STACKED
+"""Frames of the features that one position of the encoder stands for."""
+STEP: Final = FRAMES_A_STEP * HOP
 """Samples at 16 kHz that one position of the encoder stands for."""
 FRAME_S: Final = STEP / RATE_HZ
 """Seconds between two positions of the encoder: 40 ms."""
@@ -46,6 +55,20 @@ LONGEST_WINDOW_S: Final = 12.0
 _LONGEST_TEXT = 64
 _UNKNOWN_WORD = "…"
 _IDS = {word: _FIRST + number for number, word in enumerate(WORDS)}
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
+# Six powers of ten below the loudest band there is nothing but noise.
+_RANGE: Final = 6.0
+_REACH: Final = 2
+
+
+def letter_ids(text: str) -> list[int]:
+    """What CTC reads of a text: its letters, 1 to 26, without spaces; 0 is the blank."""
+    return [1 + _LETTERS.index(each) for each in text if each in _LETTERS]
+
+
+def spoken_letters(ids: list[int]) -> str:
+    """The letters of ids, blanks left out."""
+    return "".join(_LETTERS[each - 1] for each in ids if each != BLANK)
 
 
 def word_ids(text: str) -> list[int]:
@@ -73,17 +96,19 @@ def spoken_words(ids: list[int]) -> str:
 
 def speech_config(
     width: int = 192,
-    layers: int = 4,
+    layers: int = 2,
+    near: int = 4,
     heads: int = 4,
     hidden: int = 576,
-    decoder_layers: int = 2,
+    decoder_layers: int = 1,
     dropout: float = 0.0,
 ) -> WhisperConfig:
     """A Whisper of our own size, words and window.
 
     Args:
         width: channels of encoder and decoder.
-        layers: of the encoder.
+        layers: of the encoder, with attention.
+        near: blocks before them that look at neighbours only.
         heads: of every attention.
         hidden: channels inside the feed-forward layers.
         decoder_layers: of the decoder.
@@ -100,6 +125,7 @@ def speech_config(
         decoder_attention_heads=heads,
         decoder_ffn_dim=hidden,
         dropout=dropout,
+        near=near,
         max_source_positions=round(LONGEST_WINDOW_S / FRAME_S),
         max_target_positions=_LONGEST_TEXT,
         pad_token_id=BLANK,
@@ -111,6 +137,34 @@ def speech_config(
         # The fused attention's gradient is slow in bfloat16 on a CPU.
         attn_implementation="eager",
     )
+
+
+class _Near(nn.Module):
+    """Five positions around each, `apart` from one another, to one: a time-delay network's layer.
+
+    Source: Peddinti et al., "A time delay neural network architecture for efficient modeling of
+    long temporal contexts" (2015).
+    """
+
+    def __init__(self, width: int, apart: int) -> None:
+        super().__init__()
+        self.apart = apart
+        self.norm = nn.LayerNorm(width)
+        self.gather = nn.Linear((2 * _REACH + 1) * width, width)
+        self.give = nn.Linear(width, width)
+
+    def reset(self) -> None:
+        """Torch's own first weights: with Whisper's, such narrow blocks pass little on."""
+        self.gather.reset_parameters()
+        self.give.reset_parameters()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        positions, margin = hidden.shape[1], _REACH * self.apart
+        padded = F.pad(self.norm(hidden), (0, 0, margin, margin))
+        # Matrix products: convolutions of so few channels are slow in bfloat16 on a CPU.
+        around = [padded[:, start : start + positions]
+                  for start in range(0, 2 * margin + 1, self.apart)]  # fmt: skip
+        return hidden + self.give(F.gelu(self.gather(torch.cat(around, 2))))
 
 
 class SpeechModel(WhisperForConditionalGeneration):
@@ -126,8 +180,13 @@ class SpeechModel(WhisperForConditionalGeneration):
 
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__(config)
-        self.ctc_head = nn.Linear(config.d_model, config.vocab_size)
+        self.near = nn.ModuleList(
+            _Near(config.d_model, 1 + number // 2) for number in range(config.near)
+        )
+        self.ctc_head = nn.Linear(config.d_model, 1 + len(_LETTERS))
         self.post_init()
+        for each in self.near:
+            each.reset()
 
     def encode(self, features: Tensor) -> Tensor:
         """Positions from log-mel features of any length up to the window.
@@ -140,9 +199,12 @@ class SpeechModel(WhisperForConditionalGeneration):
             (B, F/4, C).
         """
         encoder: Any = self.model.encoder
+        features = _levelled(features)
         stacked = features.unflatten(2, (-1, _STACKED)).transpose(2, 3).flatten(1, 2)
         hidden = F.gelu(encoder.conv1(stacked))
         hidden = F.gelu(encoder.conv2(hidden)).transpose(1, 2)
+        for each in self.near:
+            hidden = each(hidden)
         hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
         hidden = F.dropout(hidden, p=encoder.dropout, training=self.training)
         for layer in encoder.layers:
@@ -150,7 +212,7 @@ class SpeechModel(WhisperForConditionalGeneration):
         return encoder.layer_norm(hidden)
 
     def frame_logits(self, hidden: Tensor) -> Tensor:
-        """Logits (B, T, words) of each position of `encode`, the blank among them."""
+        """Logits (B, T, 27) of the blank and each letter at each position of `encode`."""
         return self.ctc_head(hidden)
 
     def text_logits(self, hidden: Tensor, ids: Tensor) -> Tensor:
@@ -167,19 +229,14 @@ class SpeechModel(WhisperForConditionalGeneration):
         made = decoder(input_ids=ids, encoder_hidden_states=hidden, use_cache=False)
         return self.proj_out(made.last_hidden_state)
 
-    @classmethod
-    def targets(cls, texts: list[str]) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def targets(texts: list[str]) -> tuple[Tensor, Tensor]:
         """What the decoder reads and what it should write, for texts.
 
         Returns:
             int64 (B, N) starting with the start, and int64 (B, N) ending with the end, -100 after.
         """
-        return cls.targets_of([word_ids(text) for text in texts])
-
-    @staticmethod
-    def targets_of(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """As `targets`, for the ids of words."""
-        rows = [row[: _LONGEST_TEXT - 1] for row in rows]
+        rows = [word_ids(text)[: _LONGEST_TEXT - 1] for text in texts]
         longest = 1 + max(len(row) for row in rows)
         read = torch.full((len(rows), longest), BLANK)
         write = torch.full((len(rows), longest), -100)
@@ -187,3 +244,15 @@ class SpeechModel(WhisperForConditionalGeneration):
             read[number, : 1 + len(row)] = torch.tensor([START, *row])
             write[number, : 1 + len(row)] = torch.tensor([*row, END])
         return read, write
+
+
+def _levelled(features: Tensor) -> Tensor:
+    """Every band relative to its mean: without the microphone's colour, and however loud.
+
+    Source: Atal, "Effectiveness of linear prediction characteristics of the speech wave for
+    automatic speaker identification and verification" (1974), on bands.
+    """
+    # Features count four powers of ten as one.
+    power = 4 * features.float()
+    power = torch.maximum(power, power.amax((1, 2), keepdim=True) - _RANGE)
+    return power - power.mean(2, keepdim=True)

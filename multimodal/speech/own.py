@@ -18,8 +18,8 @@ from multimodal.speech.model import (
     LONGEST_WINDOW_S,
     STEP,
     SpeechModel,
-    spoken_words,
-    word_ids,
+    letter_ids,
+    spoken_letters,
 )
 from multimodal.speech.search import command_network
 from multimodal.speech.transcript import Transcript, speech_waveform
@@ -29,7 +29,7 @@ __all__ = ["OwnRecogniser"]
 _SILENT: Final = 1e-4
 _SHORTEST = 4 * STEP
 # Words that take one another's place in a sentence, and that decide what is done.
-_CLASSES = tuple(tuple(word_ids(" ".join(words))) for words in (COLOURS, SHAPES, WALLS))
+_CLASSES = (COLOURS, SHAPES, WALLS)
 
 
 class OwnRecogniser:
@@ -42,7 +42,7 @@ class OwnRecogniser:
     """
 
     def __init__(
-        self, model: SpeechModel, accept: float = 0.35, decoder_weight: float = 0.4
+        self, model: SpeechModel, accept: float = 0.6, decoder_weight: float = 0.4
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.accept, self.decoder_weight = accept, decoder_weight
@@ -63,30 +63,29 @@ class OwnRecogniser:
 
     def _understand(self, hidden: Tensor, likelihood: Tensor) -> tuple[str, float, str]:
         free = likelihood.max(-1)
-        heard = spoken_words([each for each in _collapsed(free.indices.tolist()) if each != BLANK])
+        heard = spoken_letters(_collapsed(free.indices.tolist()))
         if not heard:
             return "", 0.0, ""
         found = self._network.search(likelihood.numpy())
-        # How much worse the grammar's best is than the best of all, for each word of it.
-        gap = (float(free.values.sum()) - found.score) / len(found.ids)
-        ids, share = self._judge(hidden, likelihood, list(found.ids))
+        # How much worse the grammar's best is than the best of all, for each letter of it.
+        gap = (float(free.values.sum()) - found.score) / len(letter_ids(found.text))
+        text, share = self._judge(hidden, likelihood, found.text)
         confidence = float(np.exp(-max(0.0, gap))) * share
-        text = spoken_words(ids)
         return (text if confidence >= self.accept else ""), confidence, heard
 
-    def _judge(self, hidden: Tensor, likelihood: Tensor, ids: list[int]) -> tuple[list[int], float]:
+    def _judge(self, hidden: Tensor, likelihood: Tensor, text: str) -> tuple[str, float]:
         """The best of a sentence and those that differ in one word that matters, and its share."""
-        candidates = _alternatives(ids)
+        candidates = _alternatives(text)
         if len(candidates) == 1:
-            return ids, 1.0
+            return text, 1.0
         ctc = _ctc_scores(likelihood, candidates)
         decoder = self._decoder_scores(hidden, candidates)
         scores = (1 - self.decoder_weight) * ctc + self.decoder_weight * decoder
         best = int(scores.argmax())
         return candidates[best], float(scores.softmax(0)[best])
 
-    def _decoder_scores(self, hidden: Tensor, candidates: list[list[int]]) -> Tensor:
-        read, write = self.model.targets_of(candidates)
+    def _decoder_scores(self, hidden: Tensor, candidates: list[str]) -> Tensor:
+        read, write = self.model.targets(candidates)
         logits = self.model.text_logits(hidden.expand(len(candidates), -1, -1), read).float()
         chosen = logits.log_softmax(-1).gather(2, write.clamp_min(0)[..., None])[..., 0]
         return (chosen * (write >= 0)).sum(1)
@@ -97,23 +96,25 @@ def _collapsed(ids: list[int]) -> list[int]:
     return [each for number, each in enumerate(ids) if number == 0 or each != ids[number - 1]]
 
 
-def _alternatives(ids: list[int]) -> list[list[int]]:
+def _alternatives(text: str) -> list[str]:
     """The sentence, and every sentence with one colour, shape or wall exchanged."""
-    made = [ids]
-    for place, word in enumerate(ids):
+    said, made = text.split(), [text]
+    for place, word in enumerate(said):
         for words in _CLASSES:
             if word in words:
                 made += [
-                    [*ids[:place], other, *ids[place + 1 :]] for other in words if other != word
+                    " ".join([*said[:place], other, *said[place + 1 :]])
+                    for other in words
+                    if other != word
                 ]
     return made
 
 
-def _ctc_scores(likelihood: Tensor, candidates: list[list[int]]) -> Tensor:
+def _ctc_scores(likelihood: Tensor, candidates: list[str]) -> Tensor:
     """Log-likelihood (K,) of each candidate over all its alignments."""
     count = len(candidates)
-    targets = torch.tensor(candidates)
+    rows = [torch.tensor(letter_ids(each)) for each in candidates]
     frames = likelihood[:, None].expand(-1, count, -1)
-    lengths = torch.full((count,), targets.shape[1])
+    lengths = torch.tensor([len(row) for row in rows])
     heard = torch.full((count,), len(likelihood))
-    return -F.ctc_loss(frames, targets, heard, lengths, BLANK, reduction="none")
+    return -F.ctc_loss(frames, torch.cat(rows), heard, lengths, BLANK, reduction="none")

@@ -1,7 +1,7 @@
-"""The best sentence of the grammar for what was heard: a Viterbi search over words.
+"""The best sentence of the grammar for what was heard: a Viterbi search over letters.
 
-Every word of the grammar's pattern is a place; a sentence is a way from place to place (Glushkov's
-automaton of the pattern). CTC adds to each place a blank that may follow it.
+Every letter of the grammar's pattern is a place; a sentence is a way from place to place
+(Glushkov's automaton of the pattern). CTC adds to each place a blank that may follow it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal.speech.grammar import COMMANDS, JOINED, REPLIES, STEP, Pattern
-from multimodal.speech.model import BLANK, word_ids
+from multimodal.speech.model import BLANK, letter_ids
 
 __all__ = ["Found", "Network", "command_network"]
 
@@ -26,11 +26,11 @@ class Found:
     """The best sentence.
 
     Attributes:
-        ids: its words.
+        text: its words.
         score: log-likelihood of its best alignment.
     """
 
-    ids: tuple[int, ...]
+    text: str
     score: float
 
 
@@ -44,7 +44,7 @@ class _Part:
 
 
 class Network:
-    """An automaton whose states are words.
+    """An automaton whose states are the letters of words.
 
     Args:
         before: what may come before the first step.
@@ -57,7 +57,9 @@ class Network:
     def __init__(
         self, before: Pattern, step: Pattern, joined: Pattern, after: Pattern, others: Pattern
     ) -> None:
-        self._words: list[int] = []
+        self._letters: list[int] = []
+        # The word that begins at a place, empty inside a word.
+        self._begun: list[str] = []
         self._follows: set[tuple[int, int]] = set()
         inner = self._build(step)
         again = self._sequence(self._build(joined), inner_again := self._build(step))
@@ -71,24 +73,25 @@ class Network:
         self.last = sorted(commands.last | other.last)
 
     @cached_property
-    def words(self) -> NDArray[np.int64]:
-        """Word of each place, int64 (N,)."""
-        return np.array(self._words)
+    def letters(self) -> NDArray[np.int64]:
+        """Letter of each place, int64 (N,)."""
+        return np.array(self._letters)
 
     @cached_property
-    def before(self) -> NDArray[np.bool_]:
-        """Whether place j may come right before place i, bool (N, N) as [i, j]."""
-        size = len(self._words)
-        table = np.zeros((size, size), bool)
-        for j, i in self._follows:
-            table[i, j] = True
-        return table
+    def before(self) -> NDArray[np.int64]:
+        """Places that may come right before each place, int64 (N, K), filled up with -1."""
+        lists: list[list[int]] = [[] for _ in self._letters]
+        for j, i in sorted(self._follows):
+            lists[i].append(j)
+        widest = max(map(len, lists))
+        return np.array([each + [-1] * (widest - len(each)) for each in lists])
 
-    def allows(self, ids: list[int]) -> bool:
+    def allows(self, text: str) -> bool:
         """Whether these words are a sentence of the grammar."""
-        places = {place for place in self.first if ids and self._words[place] == ids[0]}
-        for word in ids[1:]:
-            places = {i for j, i in self._follows if j in places and self._words[i] == word}
+        ids = letter_ids(text)
+        places = {place for place in self.first if ids and self._letters[place] == ids[0]}
+        for letter in ids[1:]:
+            places = {i for j, i in self._follows if j in places and self._letters[i] == letter}
         return bool(places & set(self.last))
 
     def search(self, likelihood: NDArray[np.float32]) -> Found:
@@ -100,64 +103,70 @@ class Network:
         Returns:
             The sentence with the best alignment, at least one word long.
         """
-        emitted = likelihood[:, self.words].astype(np.float64)
+        emitted = likelihood[:, self.letters].astype(np.float64)
         blank = likelihood[:, BLANK].astype(np.float64)
-        size = len(self._words)
-        other_word = self.words[:, None] != self.words[None, :]
-        from_word = np.where(self.before & other_word, 0.0, _NEVER)
-        from_blank = np.where(self.before, 0.0, _NEVER)
+        size, before = len(self.letters), self.before
+        none = before < 0
+        # The same letter twice needs a blank between.
+        from_blank = np.where(none, _NEVER, 0.0)
+        from_letter = np.where(none | (self.letters[before] == self.letters[:, None]), _NEVER, 0.0)
+        rows = np.arange(size)
         starts = np.full(size, _NEVER)
         starts[self.first] = 0.0
-        # Rows: the word itself, and the blank after it.
-        word, pause = starts + emitted[0], np.full(size, _NEVER)
+        # The letter itself, and the blank after it.
+        letter, pause = starts + emitted[0], np.full(size, _NEVER)
         silence = blank[0]
-        back_word = np.full((len(emitted), size), -2)
+        back_letter = np.full((len(emitted), size), -2)
         back_pause = np.zeros((len(emitted), size), bool)
         for t in range(1, len(emitted)):
-            via_word, via_pause = from_word + word, from_blank + pause
-            j_word, j_pause = via_word.argmax(1), via_pause.argmax(1)
-            rows = np.arange(size)
+            via_letter, via_pause = from_letter + letter[before], from_blank + pause[before]
+            j_letter, j_pause = via_letter.argmax(1), via_pause.argmax(1)
             choices = np.stack(
-                [word, via_word[rows, j_word], via_pause[rows, j_pause], starts + silence]
+                [letter, via_letter[rows, j_letter], via_pause[rows, j_pause], starts + silence]
             )
             best = choices.argmax(0)
-            # -1 stays on the word, -2 starts, j comes from word j, size + j from the blank after j.
-            back_word[t] = np.choose(best, [np.full(size, -1), j_word, size + j_pause, -2])
-            back_pause[t] = word > pause
-            pause = np.maximum(pause, word) + blank[t]
-            word = choices.max(0) + emitted[t]
+            # -1 stays on the letter, -2 starts, j comes from letter j, size + j from its blank.
+            came = [before[rows, j_letter], size + before[rows, j_pause]]
+            back_letter[t] = np.choose(best, [np.full(size, -1), *came, np.full(size, -2)])
+            back_pause[t] = letter > pause
+            pause = np.maximum(pause, letter) + blank[t]
+            letter = choices.max(0) + emitted[t]
             silence = silence + blank[t]
-        return self._trace(word, pause, back_word, back_pause)
+        return self._trace(letter, pause, back_letter, back_pause)
 
     def _trace(
         self,
-        word: NDArray[np.float64],
+        letter: NDArray[np.float64],
         pause: NDArray[np.float64],
-        back_word: NDArray[np.int64],
+        back_letter: NDArray[np.int64],
         back_pause: NDArray[np.bool_],
     ) -> Found:
-        last = np.array(self.last)
-        place = int(last[np.maximum(word, pause)[last].argmax()])
-        score, on_word = float(max(word[place], pause[place])), bool(word[place] >= pause[place])
-        ids = [int(self.words[place])]
-        for t in range(len(back_word) - 1, -1, -1):
-            if not on_word:
-                on_word = bool(back_pause[t, place])
+        last, size = np.array(self.last), len(self.letters)
+        place = int(last[np.maximum(letter, pause)[last].argmax()])
+        score, sounds = float(max(letter[place], pause[place])), bool(letter[place] >= pause[place])
+        places = [place]
+        for t in range(len(back_letter) - 1, -1, -1):
+            if not sounds:
+                sounds = bool(back_pause[t, place])
                 continue
-            origin = int(back_word[t, place])
+            origin = int(back_letter[t, place])
             if origin == -2:
                 break
             if origin >= 0:
-                place, on_word = origin % len(self.words), origin < len(self.words)
-                ids.append(int(self.words[place]))
-        return Found(tuple(reversed(ids)), score)
+                place, sounds = origin % size, origin < size
+                places.append(place)
+        return Found(
+            " ".join(filter(None, (self._begun[each] for each in reversed(places)))), score
+        )
 
     def _build(self, pattern: Pattern) -> _Part:
         if isinstance(pattern, str):
             places = []
-            for each in word_ids(pattern):
-                places.append(len(self._words))
-                self._words.append(each)
+            for word in pattern.split():
+                for number, letter in enumerate(letter_ids(word)):
+                    places.append(len(self._letters))
+                    self._letters.append(letter)
+                    self._begun.append("" if number else word)
             self._follows.update(pairwise(places))
             return _Part(frozenset(places[:1]), frozenset(places[-1:]), not places)
         parts = [self._build(part) for part in pattern]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -13,23 +14,25 @@ from torch.utils.data import Dataset
 from multimodal.audio.log_mel import RATE_HZ
 from multimodal.errors import DatasetError
 from multimodal.speech.activity import CHUNK
-from multimodal.speech.corpus import SpokenCommands
-from multimodal.speech.disturb import (
-    Sound,
-    babble,
-    coloured_noise,
-    level,
-    reverberate,
-)
+from multimodal.speech.bands import Bands, echoed, resaid, volume
+from multimodal.speech.corpus import Spoken, SpokenCommands, engine_weights
+from multimodal.speech.disturb import babble, coloured_noise
 from multimodal.speech.language import STOP_WORDS
+from multimodal.speech.spotter import FRAMES_PER_S, Hearing, spotter_power
 
 __all__ = ["IGNORED", "StopStreams", "word_end"]
 
 IGNORED: Final = -1.0
-_POOL_S = 120
+_POOL_S: Final = 120
 # From the first of these moments after the word's end to the second it may be reported.
-_REPORT_S: Final = (0.02, 0.22)
-_GAP_S = (0.15, 0.9)
+_REPORT_S: Final = (0.06, 0.2)
+_GAP_S: Final = (0.0, 0.9)
+# Share of what is said that is a stop word, and one like it; the rest are sentences.
+_STOPS: Final = 0.35
+_LIKE: Final = 0.3
+_PER_CHUNK: Final = 2
+# More sentences than these are no other sounds, but memory.
+_MOST_OTHERS: Final = 4000
 
 
 def word_end(sound: NDArray[np.float32]) -> int:
@@ -39,6 +42,25 @@ def word_end(sound: NDArray[np.float32]) -> int:
     loud = np.abs(sound[:whole].reshape(-1, piece)).max(1)
     above = np.flatnonzero(loud > 0.02 * max(1e-6, float(loud.max())))
     return int(above[-1] + 1) * piece if len(above) else len(sound)
+
+
+class _Pool:
+    """Utterances as bands, cut where they end, drawn so that every engine is heard often."""
+
+    def __init__(self, corpus: SpokenCommands, chosen: Sequence[Spoken]) -> None:
+        self._bands = []
+        for each in chosen:
+            sound = corpus.read(each)
+            sound = sound[: word_end(sound)]
+            padded = np.pad(sound, (0, -len(sound) % CHUNK))
+            self._bands.append(np.log10(spotter_power(padded) + 1e-10).astype(np.float16))
+        self._weights = engine_weights(chosen)
+
+    def draw(self, rng: np.random.Generator) -> Bands:
+        """One of them, said otherwise, at volume 1."""
+        number = int(rng.choice(len(self._bands), p=self._weights))
+        made = resaid(rng, 10.0 ** self._bands[number].astype(np.float32))
+        return made / np.float32(volume(made))
 
 
 class StopStreams(Dataset[dict[str, Tensor]]):
@@ -65,64 +87,66 @@ class StopStreams(Dataset[dict[str, Tensor]]):
         count: int,
         chunks: int = 188,
     ) -> None:
-        self._words, self._commands = words, commands
         self._seed, self._count, self._chunks = seed, count, chunks
-        self._stops = [each for each in words.of(split) if each.text in STOP_WORDS]
-        self._like = [each for each in words.of(split) if each.text not in STOP_WORDS]
-        self._others = [each for each in commands.of(split) if not _says_stop(each.text)]
-        if not self._stops or not self._others or not self._like:
+        stops = [each for each in words.of(split) if each.text in STOP_WORDS]
+        like = [each for each in words.of(split) if each.text not in STOP_WORDS]
+        others = [each for each in commands.of(split) if not _says_stop(each.text)]
+        if not stops or not others or not like:
             raise DatasetError(f"{words.folder} has no {split} speech: record it anew.")
         rng = np.random.default_rng((seed, 1))
-        some = rng.choice(len(self._others), min(150, len(self._others)), replace=False)
-        voices = [commands.read(self._others[number]) for number in some]
-        self._babble = babble(rng, voices, _POOL_S * RATE_HZ)
+        few = min(_MOST_OTHERS, len(others))
+        others = [others[number] for number in rng.choice(len(others), few, replace=False)]
+        self._stops, self._like = _Pool(words, stops), _Pool(words, like)
+        self._others = _Pool(commands, others)
+        voices = [commands.read(each) for each in others[:200]]
+        samples = _POOL_S * RATE_HZ // CHUNK * CHUNK
+        pools = [babble(rng, voices, samples) for _ in range(2)]
+        pools += [coloured_noise(rng, samples, fall) for fall in (0.0, 0.4, 0.8)]
+        self._noises = [spotter_power(pool * np.float32(0.1)) for pool in pools]
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """A stream: sound float32 (N · 512,), and labels float32 (N,): 1, 0, or IGNORED."""
+        """A stream: features float32 (N, 80), and labels float32 (N,): 1, 0, or IGNORED."""
         if not 0 <= index < self._count:
             raise IndexError(index)
         rng = np.random.default_rng((self._seed, 2, index))
-        samples = self._chunks * CHUNK
-        sound = np.zeros(samples, np.float32)
+        frames = self._chunks * _PER_CHUNK
+        stream = np.zeros((frames, self._noises[0].shape[1]), np.float32)
         labels = np.zeros(self._chunks, np.float32)
-        place = int(rng.uniform(0.1, 0.8) * RATE_HZ)
-        while place < samples:
+        # Now and then nobody speaks alone, and all there is is babble.
+        place = int(rng.uniform(0.0, 0.8) * FRAMES_PER_S) if rng.random() > 0.06 else frames
+        while place < frames:
             speech, stop = self._say(rng)
-            end = min(samples, place + len(speech))
-            sound[place:end] += speech[: end - place]
+            end = min(frames, place + len(speech))
+            loud = 10 ** rng.uniform(-0.6, 0.3)
+            stream[place:end] += speech[: end - place] * np.float32(loud)
             if stop:
-                _label(labels, place, place + word_end(speech))
-            place += len(speech) + int(rng.uniform(*_GAP_S) * RATE_HZ)
-        if rng.random() < 0.35:
-            sound = reverberate(rng, sound, rng.uniform(0.1, 0.5))
-        noise = self._noise(rng, samples) * np.float32(10 ** (-rng.uniform(3, 30) / 20))
-        mixed = (sound + noise) * np.float32(10 ** rng.uniform(-1.9, -0.6))
-        return {"sound": torch.from_numpy(mixed), "labels": torch.from_numpy(labels)}
+                _label(labels, place, place + len(speech))
+            place += len(speech) + int(rng.uniform(*_GAP_S) * FRAMES_PER_S)
+        if rng.random() < 0.4:
+            stream = echoed(rng, stream, FRAMES_PER_S)
+        stream = stream + self._noise(rng, frames) * np.float32(10 ** (-rng.uniform(3, 30) / 10))
+        stream = stream * np.float32(10 ** rng.uniform(-2.5, 1.0))
+        return {
+            "features": torch.from_numpy(Hearing()(stream)),
+            "labels": torch.from_numpy(labels),
+        }
 
-    def _say(self, rng: np.random.Generator) -> tuple[Sound, bool]:
-        """Something at level 1, and whether it is a stop word."""
+    def _say(self, rng: np.random.Generator) -> tuple[Bands, bool]:
+        """Something at volume 1, and whether it is a stop word."""
         kind = rng.random()
-        stop = kind < 0.4
-        corpus = self._words if kind < 0.7 else self._commands
-        pool = self._stops if stop else self._like if kind < 0.7 else self._others
-        speech = _otherwise_said(rng, corpus.read(pool[int(rng.integers(len(pool)))]))
-        return speech / max(1e-5, level(speech)), stop
+        if kind < _STOPS:
+            return self._stops.draw(rng), True
+        return (self._like if kind < _STOPS + _LIKE else self._others).draw(rng), False
 
-    def _noise(self, rng: np.random.Generator, samples: int) -> Sound:
-        if rng.random() < 0.5:
-            start = int(rng.integers(len(self._babble) - samples))
-            return self._babble[start : start + samples]
-        return coloured_noise(rng, samples, float(rng.choice([0.0, 0.0, 0.4, 0.8])))
-
-
-def _otherwise_said(rng: np.random.Generator, speech: Sound) -> Sound:
-    """Played faster or slower: another pitch, another vocal tract, another tempo."""
-    count = round(len(speech) * rng.uniform(0.82, 1.2))
-    places = np.linspace(0, len(speech) - 1, count)
-    return np.interp(places, np.arange(len(speech)), speech).astype(np.float32)
+    def _noise(self, rng: np.random.Generator, frames: int) -> Bands:
+        pool = self._noises[int(rng.choice(len(self._noises), p=[0.25, 0.25, 0.3, 0.1, 0.1]))]
+        start = int(rng.integers(len(pool) - frames))
+        cut = pool[start : start + frames]
+        made: Bands = cut / cut[:, -1].mean()
+        return made
 
 
 def _says_stop(text: str) -> bool:
@@ -131,9 +155,9 @@ def _says_stop(text: str) -> bool:
 
 def _label(labels: NDArray[np.float32], start: int, end: int) -> None:
     """Report after the word's end; during the word and long after it nothing is asked."""
-    first = round((end + _REPORT_S[0] * RATE_HZ) / CHUNK)
-    last = round((end + _REPORT_S[1] * RATE_HZ) / CHUNK)
+    first = round((end / FRAMES_PER_S + _REPORT_S[0]) * RATE_HZ / CHUNK)
+    last = round((end / FRAMES_PER_S + _REPORT_S[1]) * RATE_HZ / CHUNK)
     middle = (start + end) // 2
-    labels[middle // CHUNK : first + 2] = IGNORED
+    labels[middle // _PER_CHUNK : first] = IGNORED
     labels[last : last + round(0.3 * RATE_HZ / CHUNK)] = IGNORED
-    labels[first + 2 : last] = 1.0
+    labels[first:last] = 1.0

@@ -11,7 +11,7 @@ from multimodal.audio.log_mel import RATE_HZ
 from multimodal.audio.waveform import write_wav
 from multimodal.errors import CheckpointError
 from multimodal.speech.batches import SpeechBatches
-from multimodal.speech.corpus import COMMAND_VOICES, record_commands
+from multimodal.speech.corpus import COMMAND_VOICES, Spoken, engine_weights, record_commands
 from multimodal.speech.language import STOP_WORDS
 from multimodal.speech.stop_batches import StopStreams
 from worldmodel.cli import composed, main
@@ -61,7 +61,7 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="module")
 def packed(work):
     arguments = [str(work / name) for name in ("recogniser", "spotter", "packed")]
-    assert card([*arguments, "--threshold", "0.6"]) == 0
+    assert card([*arguments, "--threshold", "0.6", "--suspicion", "0.2"]) == 0
     return work / "packed"
 
 
@@ -75,6 +75,14 @@ def report(work, packed):
     folders = [f"commands={work / 'test'}", f"out={work / 'report'}"]
     assert evaluate(composed("evaluate", [*words, *folders])) == 0
     return work / "report"
+
+
+def test_engines_with_few_voices_are_heard_as_often_as_one_with_many():
+    spoken = [Spoken("", "train", engine, "", "stop", 0, 1) for engine in
+              ["espeak-ng"] * 60 + ["festival"] * 6 + ["pico"] * 3]  # fmt: skip
+    weights = engine_weights(spoken)
+    assert weights[:60].sum() == pytest.approx(0.5)
+    assert weights[60:66].sum() == pytest.approx(weights[66:].sum()) == pytest.approx(0.25)
 
 
 def test_batches_are_the_same_for_the_same_number_and_fit_the_model(work):
@@ -94,7 +102,7 @@ def test_a_stream_is_labelled_after_the_stop_words_and_only_there(work):
     labels = torch.stack([streams[number]["labels"] for number in range(20)])
     assert 0.005 < (labels == 1).float().mean() < 0.2
     assert (labels == 0).float().mean() > 0.5
-    assert torch.equal(streams[3]["sound"], streams[3]["sound"])
+    assert torch.equal(streams[3]["features"], streams[3]["features"])
 
 
 def test_packed_ears_open_and_keep_their_threshold(packed):

@@ -14,7 +14,7 @@ from multimodal.audio.log_mel import RATE_HZ
 from multimodal.speech.activity import CHUNK, CHUNK_S
 from multimodal.speech.corpus import HEARD_SPEAKERS, SpokenCommands
 from multimodal.speech.disturb import Sound, add_noise, babble, coloured_noise
-from multimodal.speech.spotter import Spotter
+from multimodal.speech.listener import StopSpotter
 from multimodal.speech.stop_batches import word_end
 
 __all__ = ["stop_figures"]
@@ -29,7 +29,7 @@ _ONE_EVENT = round(0.5 / CHUNK_S)
 
 
 def stop_figures(
-    spotter: Spotter, words: SpokenCommands, others: Sequence[Sound]
+    spotter: StopSpotter, words: SpokenCommands, others: Sequence[Sound]
 ) -> dict[str, float]:
     """Measure a spotter on held-out voices.
 
@@ -75,7 +75,7 @@ def stop_figures(
 
 
 def _delay_s(
-    spotter: Spotter, rng: np.random.Generator, word: Sound, level: int, others: Sequence[Sound]
+    spotter: StopSpotter, rng: np.random.Generator, word: Sound, level: int, others: Sequence[Sound]
 ) -> float:
     """From the word's end to the report; infinite without one, or with one before the word."""
     before, after = round(_BEFORE_S * RATE_HZ), round(_AFTER_S * RATE_HZ)
@@ -94,7 +94,9 @@ def _delay_s(
     return float("inf")
 
 
-def _watch(spotter: Spotter, sound: Sound, took_s: list[float] | None = None) -> NDArray[np.bool_]:
+def _watch(
+    spotter: StopSpotter, sound: Sound, took_s: list[float] | None = None
+) -> NDArray[np.bool_]:
     """Whether each piece of a stream is reported; seconds of computing are added to `took_s`."""
     spotter.reset()
     reported = []

@@ -23,11 +23,11 @@ class SpotterObjective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, sound: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Loss of a batch of streams.
 
         Args:
-            sound: float32 (B, N · 512).
+            features: float32 (B, N, 80).
             labels: float32 (B, N): 1 where a stop word has just ended, 0 where none has, below 0
                 where nothing is asked.
 
@@ -35,7 +35,7 @@ class SpotterObjective(nn.Module):
             loss; missed, the share of asked-for pieces below one half; and false, that of others
             above.
         """
-        logits = self.model(sound)[0].float()
+        logits = self.model(features).float()
         asked, stop = labels >= 0, labels == 1
         each = F.binary_cross_entropy_with_logits(logits, labels.clamp_min(0), reduction="none")
         said, none = logits[stop], logits[asked & ~stop]

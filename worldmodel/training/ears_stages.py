@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from multimodal.audio.log_mel import RATE_HZ
 from multimodal.speech.batches import SpeechBatches, first_of
-from multimodal.speech.corpus import SpokenCommands, record_commands
+from multimodal.speech.corpus import SpokenCommands, record_commands, together
 from multimodal.speech.model import SpeechModel, speech_config
 from multimodal.speech.spotter import SpotterModel
 from multimodal.speech.stop_batches import StopStreams
@@ -39,6 +39,14 @@ def _corpus(source: Source) -> SpokenCommands:
         return record_commands(source.cfg.commands, wanted)
 
 
+def _words(source: Source) -> SpokenCommands:
+    """The stop words and others like them, one by one."""
+    with first_process_first():
+        each = int(source.cfg.size.budget.spotter.sentences)
+        wanted = {"train": each, "validation": each}
+        return record_commands(f"{source.cfg.commands}-words", wanted, kind="words")
+
+
 def ears_data(source: Source) -> dict[str, Any]:
     """What the ears hear: number of utterances, minutes and voices for each engine."""
     corpus = _corpus(source)
@@ -56,13 +64,14 @@ def ears_data(source: Source) -> dict[str, Any]:
 
 
 def recogniser_work(source: Source) -> Work:
-    """The text of an utterance, in rooms and noise."""
+    """The text of an utterance, in rooms and noise; single words too, which have no context."""
     size = source.cfg.size
     architecture: Any = OmegaConf.to_container(size.recogniser, resolve=True)
     corpus, seconds = _corpus(source), float(size.budget.recogniser.seconds)
+    heard = together(corpus, _words(source))
     return Work(
         lambda: RecogniserObjective(SpeechModel(speech_config(**architecture))),
-        SpeechBatches(corpus, "train", source.cfg.seed, _DRAWS, seconds),
+        SpeechBatches(heard, "train", source.cfg.seed, _DRAWS, seconds),
         SpeechBatches(corpus, "validation", 0, _VALIDATION_BATCHES, seconds, varied=False),
         first_of,
     )
@@ -71,10 +80,7 @@ def recogniser_work(source: Source) -> Work:
 def spotter_work(source: Source) -> Work:
     """When somebody has said stop."""
     size = source.cfg.size
-    each = int(size.budget.spotter.sentences)
-    with first_process_first():
-        wanted = {"train": each, "validation": each}
-        words = record_commands(f"{source.cfg.commands}-words", wanted, kind="words")
+    words = _words(source)
     commands, width = _corpus(source), int(size.spotter.width)
     return Work(
         lambda: SpotterObjective(SpotterModel(width)),

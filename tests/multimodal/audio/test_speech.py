@@ -6,10 +6,11 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 
 from multimodal.audio import engines
 from multimodal.audio.crops import SpeechCrops
-from multimodal.audio.engines import Voice, available, speak
+from multimodal.audio.engines import Voice, available, speak, speak_many
 from multimodal.audio.sentences import sentences
 from multimodal.audio.sounds import KINDS, synthetic_sound
 from multimodal.audio.speech import RATE_HZ, VOICES, SpeechCorpus, record_speech
@@ -29,6 +30,18 @@ def test_faster_speech_is_shorter():
     fast, _ = speak("push the red cube", voice, speed=1.3)
     assert 0.5 * rate_hz < len(fast) < 0.8 * len(slow)
     assert slow.abs().max() > 0.1
+
+
+@pytest.mark.skipif(not available("pico"), reason="pip install 'worldmodel[pico]'")
+def test_pico_says_one_text_as_it_says_many():
+    voice, texts = Voice("pico", "en-GB"), ["push the red cube", "stop"]
+    alone, rate_hz = speak(texts[0], voice, 0.9, 60)
+    many = list(speak_many(texts, voice, [0.9, 1.0], [60, 50]))
+    assert rate_hz == many[0][1] == 16_000
+    assert torch.equal(alone, many[0][0])
+    assert 0.05 < float(many[1][0].abs().max()) < 1
+    with pytest.raises(AudioError, match="xx-XX"):
+        speak("push the red cube", Voice("pico", "xx-XX"))
 
 
 @needs_espeak
