@@ -116,7 +116,9 @@ def _rounds(
             pipeline = minutes.of(f"motion{tail}", learn)
         lanes = lanes_of(pipeline, policy)
         beginnings = _beginnings(cfg, folder, lanes, flat, minutes)
-        dream = partial(imagine, cfg, run, policy, prior, lanes, beginnings, folder / "imagination")
+        count = cfg.imagination.rounds if number == 1 else cfg.again.rounds
+        where = folder / "imagination"
+        dream = partial(imagine, cfg, run, policy, prior, lanes, beginnings, where, count)
         minutes.of(f"imagination{tail}", dream)
         if trials:
             figures |= round_figures(number, policy, trials, pipeline, before, cfg.steps)
@@ -239,6 +241,7 @@ def imagine(
     lanes: Lanes[Any],
     beginnings: Beginnings[Any],
     folder: Path,
+    rounds: int,
 ) -> None:
     """Improve a policy in place, near the prior."""
     dreams = cfg.imagination
@@ -246,14 +249,14 @@ def imagine(
         part.requires_grad_(True)
     wanted: dict[str, Any] = {name: dreams[name] for name in Settings.__dataclass_fields__}
     improver = Improver(policy, prior if dreams.prior > 0 else None, Settings(**wanted))
-    every = max(1, dreams.rounds // max(1, dreams.kept))
+    every = max(1, rounds // max(1, dreams.kept))
     dream = Dream(
-        rounds=dreams.rounds,
+        rounds=rounds,
         horizon=dreams.horizon,
-        warmup=min(dreams.warmup, dreams.rounds - 1),
+        warmup=min(dreams.warmup, rounds - 1),
         seed=cfg.seed,
         save_every=dreams.save_every,
-        keep=tuple(range(every, dreams.rounds, every)),
+        keep=tuple(range(every, rounds, every)),
         final_rate=dreams.final_rate,
     )
     console = Console()
@@ -262,7 +265,7 @@ def imagine(
         run.log({"steps": dreams.lanes * dreams.horizon, **figures})
         if int(figures["round"]) % cfg.log_every == 0:
             console.print(
-                f"round {int(figures['round'])}/{dreams.rounds}  "
+                f"round {int(figures['round'])}/{rounds}  "
                 f"reward {figures['reward']:.3f}  goals/step {figures['success_per_step']:.4f}  "
                 f"entropy {figures['entropy']:.2f}  {figures['steps_per_s']:.0f} steps/s",
                 highlight=False,

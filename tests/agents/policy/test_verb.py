@@ -67,7 +67,7 @@ def test_rounds_over_layers_write_the_gap_of_each(
     out = tmp_path / "run"
     words = ["rounds=2", "imagination.rounds=2", "eyes.frames=24", "steps=4"]
     words += ["again.episodes=4", "again.steps=4", "again.motion_steps=2", "again.batch_size=4"]
-    words += ["again.unroll=[[0.0,2]]", "again.trials=2"]
+    words += ["again.unroll=[[0.0,2]]", "again.trials=2", "again.rounds=2"]
     assert train(tmp_path / "model", recording, out, *words) == 0
     figures = json.loads((out / "metrics.json").read_text())
     gaps = {"round_1_gap_m", "round_2_gap_m", "round_2_gap_before_m", "round_2_success"}
