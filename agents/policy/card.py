@@ -24,6 +24,7 @@ __all__ = ["pack_policy"]
 _TARGETS = (
     ("success_mujoco", "success in MuJoCo", "≥ 0.70"),
     ("success_over_cloning", "… minus that of behaviour cloning, over more starts", "> 0"),
+    ("gain_over_cloning", "… return minus that of behaviour cloning", ""),
     ("duel_trials", "… of so many starts, those of the other figures among them", ""),
     ("transfer_ratio", "… over success in the model", "≥ 0.85"),
     ("rank_pearson", "Pearson r of success over all policies, model against MuJoCo", "≥ 0.9"),

@@ -23,17 +23,20 @@ def duel_figures(trained: Outcomes, cloned: Outcomes, resamples: int) -> dict[st
         resamples: of the bootstrap.
 
     Returns:
-        `success_over_cloning` with `_low` and `_high`, `success_cloning`, and of how many starts:
-        `duel_trials`.
+        `success_over_cloning` and `gain_over_cloning` (of the return), each with `_low` and
+        `_high`, `success_cloning`, and of how many starts: `duel_trials`.
     """
-    difference = trained.success.astype(float) - cloned.success
-    interval = ratio_interval(difference, resamples=resamples)
-    if interval is None:
-        return {}
-    return {
-        "success_over_cloning": interval.value,
-        "success_over_cloning_low": interval.low,
-        "success_over_cloning_high": interval.high,
-        "success_cloning": float(np.mean(cloned.success)),
-        "duel_trials": float(len(difference)),
+    differences = {
+        "success_over_cloning": trained.success.astype(float) - cloned.success,
+        # Where both nearly always succeed, how soon they do still tells them apart.
+        "gain_over_cloning": trained.gain - cloned.gain,
     }
+    figures: dict[str, float] = {}
+    for name, difference in differences.items():
+        interval = ratio_interval(difference, resamples=resamples)
+        if interval is None:
+            return {}
+        figures[name] = interval.value
+        figures[f"{name}_low"], figures[f"{name}_high"] = interval.low, interval.high
+    played = {"duel_trials": len(trained.success), "success_cloning": np.mean(cloned.success)}
+    return figures | {name: float(value) for name, value in played.items()}

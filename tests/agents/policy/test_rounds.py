@@ -109,6 +109,7 @@ def test_a_duel_counts_the_difference_on_each_start() -> None:
     assert found["success_over_cloning"] == 0.25
     assert found["success_cloning"] == 0.5
     assert found["duel_trials"] == 4
+    assert found["gain_over_cloning"] == 0
     assert found["success_over_cloning_low"] == 0
     same = duel_figures(outcomes(1, 0), outcomes(1, 0), 500)
     assert same["success_over_cloning_low"] == same["success_over_cloning_high"] == 0
