@@ -42,7 +42,7 @@ class OwnRecogniser:
     """
 
     def __init__(
-        self, model: SpeechModel, accept: float = 0.6, decoder_weight: float = 0.4
+        self, model: SpeechModel, accept: float = 0.5, decoder_weight: float = 0.4
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.accept, self.decoder_weight = accept, decoder_weight
@@ -67,22 +67,26 @@ class OwnRecogniser:
         if not heard:
             return "", 0.0, ""
         found = self._network.search(likelihood.numpy())
+        text, share, score = self._judge(hidden, likelihood, found.text)
         # How much worse the grammar's best is than the best of all, for each letter of it.
-        gap = (float(free.values.sum()) - found.score) / len(letter_ids(found.text))
-        text, share = self._judge(hidden, likelihood, found.text)
+        gap = (float(free.values.sum()) - score) / len(letter_ids(text))
         confidence = float(np.exp(-max(0.0, gap))) * share
         return (text if confidence >= self.accept else ""), confidence, heard
 
-    def _judge(self, hidden: Tensor, likelihood: Tensor, text: str) -> tuple[str, float]:
-        """The best of a sentence and those that differ in one word that matters, and its share."""
+    def _judge(self, hidden: Tensor, likelihood: Tensor, text: str) -> tuple[str, float, float]:
+        """The best of a sentence and those that differ in one word that matters.
+
+        Returns:
+            It, its share among them, and the log-likelihood of its letters.
+        """
         candidates = _alternatives(text)
-        if len(candidates) == 1:
-            return text, 1.0
         ctc = _ctc_scores(likelihood, candidates)
+        if len(candidates) == 1:
+            return text, 1.0, float(ctc[0])
         decoder = self._decoder_scores(hidden, candidates)
         scores = (1 - self.decoder_weight) * ctc + self.decoder_weight * decoder
         best = int(scores.argmax())
-        return candidates[best], float(scores.softmax(0)[best])
+        return candidates[best], float(scores.softmax(0)[best]), float(ctc[best])
 
     def _decoder_scores(self, hidden: Tensor, candidates: list[str]) -> Tensor:
         read, write = self.model.targets(candidates)

@@ -6,19 +6,27 @@ Every letter of the grammar's pattern is a place; a sentence is a way from place
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
+from multimodal.language.vocabulary import COLOURS
 from multimodal.speech.grammar import COMMANDS, JOINED, REPLIES, STEP, Pattern
+from multimodal.speech.language import STOP_WORDS, normal_text, parse_command, spoken_texts
 from multimodal.speech.model import BLANK, letter_ids
 
-__all__ = ["Found", "Network", "command_network"]
+__all__ = ["Found", "Network", "command_network", "habits"]
 
 _NEVER = -1e30
+# Of a word after another after which it never came in thousands of sentences.
+_RARE = -8.0
+_BRIEF = {*STOP_WORDS, *COLOURS, "yes", "no"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Found:
 
     Attributes:
         text: its words.
-        score: log-likelihood of its best alignment.
+        score: log-likelihood of its best alignment, with the habits.
     """
 
     text: str
@@ -52,11 +60,22 @@ class Network:
         joined: what joins two steps; as many as one likes.
         after: what may come after the last step.
         others: whole sentences of another kind.
+        habits: log-probability of a word after another, the empty word being the beginning and the
+            end; without, all are alike.
     """
 
     def __init__(
-        self, before: Pattern, step: Pattern, joined: Pattern, after: Pattern, others: Pattern
+        self,
+        before: Pattern,
+        step: Pattern,
+        joined: Pattern,
+        after: Pattern,
+        others: Pattern,
+        habits: Mapping[tuple[str, str], float] | None = None,
     ) -> None:
+        self._habits = habits or {}
+        # The word that each place belongs to.
+        self._words: list[str] = []
         self._letters: list[int] = []
         # The word that begins at a place, empty inside a word.
         self._begun: list[str] = []
@@ -86,6 +105,19 @@ class Network:
         widest = max(map(len, lists))
         return np.array([each + [-1] * (widest - len(each)) for each in lists])
 
+    @cached_property
+    def usual(self) -> NDArray[np.float64]:
+        """How usual it is to come from each place of `before`, float64 (N, K); inside words 0."""
+        made = np.zeros(self.before.shape)
+        for i, places in enumerate(self.before):
+            if self._begun[i]:
+                for number, j in enumerate(places):
+                    made[i, number] = self._habit(self._words[j], self._words[i])
+        return made
+
+    def _habit(self, one: str, two: str) -> float:
+        return self._habits.get((one, two), _RARE if self._habits else 0.0)
+
     def allows(self, text: str) -> bool:
         """Whether these words are a sentence of the grammar."""
         ids = letter_ids(text)
@@ -108,11 +140,12 @@ class Network:
         size, before = len(self.letters), self.before
         none = before < 0
         # The same letter twice needs a blank between.
-        from_blank = np.where(none, _NEVER, 0.0)
-        from_letter = np.where(none | (self.letters[before] == self.letters[:, None]), _NEVER, 0.0)
+        from_blank = np.where(none, _NEVER, self.usual)
+        same = self.letters[before] == self.letters[:, None]
+        from_letter = np.where(same, _NEVER, from_blank)
         rows = np.arange(size)
         starts = np.full(size, _NEVER)
-        starts[self.first] = 0.0
+        starts[self.first] = [self._habit("", self._words[place]) for place in self.first]
         # The letter itself, and the blank after it.
         letter, pause = starts + emitted[0], np.full(size, _NEVER)
         silence = blank[0]
@@ -142,8 +175,11 @@ class Network:
         back_pause: NDArray[np.bool_],
     ) -> Found:
         last, size = np.array(self.last), len(self.letters)
-        place = int(last[np.maximum(letter, pause)[last].argmax()])
-        score, sounds = float(max(letter[place], pause[place])), bool(letter[place] >= pause[place])
+        ends = np.array([self._habit(self._words[place], "") for place in self.last])
+        best = int((np.maximum(letter, pause)[last] + ends).argmax())
+        place = int(last[best])
+        sounds = bool(letter[place] >= pause[place])
+        score = float(max(letter[place], pause[place]) + ends[best])
         places = [place]
         for t in range(len(back_letter) - 1, -1, -1):
             if not sounds:
@@ -167,6 +203,7 @@ class Network:
                     places.append(len(self._letters))
                     self._letters.append(letter)
                     self._begun.append("" if number else word)
+                    self._words.append(word)
             self._follows.update(pairwise(places))
             return _Part(frozenset(places[:1]), frozenset(places[-1:]), not places)
         parts = [self._build(part) for part in pattern]
@@ -193,8 +230,29 @@ class Network:
         self._follows.update((j, i) for j in one.last for i in two.first)
 
 
+def habits(weight: float = 1.0, sentences: int = 4000) -> dict[tuple[str, str], float]:
+    """How often one word follows another in what is said to the table, counted.
+
+    Args:
+        weight: of the log-probabilities.
+        sentences: how many are counted.
+
+    Returns:
+        Log-probability of the second word after the first; the empty word is beginning and end.
+    """
+    pairs: Counter[tuple[str, str]] = Counter()
+    for text in islice(spoken_texts(0), sentences):
+        said = normal_text(text)
+        if parse_command(said) or said in _BRIEF:
+            pairs.update(pairwise(["", *said.split(), ""]))
+    totals: Counter[str] = Counter()
+    for (one, _), count in pairs.items():
+        totals[one] += count
+    return {pair: weight * log(count / totals[pair[0]]) for pair, count in pairs.items()}
+
+
 @lru_cache(maxsize=1)
 def command_network() -> Network:
     """The network of everything that is said to the table."""
     before, after = COMMANDS
-    return Network(before, STEP, JOINED, after, REPLIES)
+    return Network(before, STEP, JOINED, after, REPLIES, habits())

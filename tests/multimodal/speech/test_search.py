@@ -7,7 +7,7 @@ import pytest
 
 from multimodal.speech.grammar import WORDS, jsgf
 from multimodal.speech.model import BLANK, letter_ids
-from multimodal.speech.search import Network, command_network
+from multimodal.speech.search import Network, command_network, habits
 
 SYMBOLS = 27
 
@@ -59,6 +59,26 @@ def test_the_same_letter_twice_needs_a_pause_between():
     likelihood[1] = -9.0
     likelihood[1, BLANK] = -0.1
     assert network.search(likelihood).text == "ll"
+
+
+def test_of_two_sentences_that_sound_alike_the_usual_one_is_heard():
+    likelihood = np.full((8, SYMBOLS), -9.0, np.float32)
+    likelihood[:, BLANK] = -0.1
+    for place, letters in ((1, "a"), (4, "bc")):
+        likelihood[place, letter_ids(letters)] = -0.7
+    parts = ("", ("a", ["b", "c"]), "d", "", "e")
+    for usual in "bc":
+        said = {("", "a"): -0.1, ("a", usual): -0.1, (usual, ""): -0.1}
+        assert Network(*parts, said).search(likelihood).text == f"a {usual}"
+
+
+def test_habits_are_counted_over_what_is_said():
+    counted = habits()
+    assert counted["red", "cube"] > counted["red", "one"]
+    assert counted["target", ""] > counted["ball", ""]
+    assert sum(np.exp(value) for (one, _), value in counted.items() if one == "the") == (
+        pytest.approx(1)
+    )
 
 
 def test_the_grammar_for_pocketsphinx_names_every_word():
