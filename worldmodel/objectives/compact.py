@@ -60,13 +60,22 @@ class CompactObjective(nn.Module):
         """
         batch, frames = latents.shape[:2]
         there = (torch.arange(frames, device=length.device) < length[:, None]).float()
-        seen = latents.flatten(0, 1).float()
-        poses = self.tokenizer.pose(seen).unflatten(0, (batch, frames))
+        # The eye costs most: it looks at what is watched, and at the last frame to compare with.
+        looked = sorted({*range(min(self.watched, frames)), frames - 1})
+        seen = self.tokenizer.pose(latents[:, looked].flatten(0, 1).float())
+        poses = seen.new_zeros(batch, frames, seen.shape[-1])
+        poses[:, looked] = seen.unflatten(0, (batch, len(looked)))
         tokens, foreseen = self._followed(poses, actions, fresh)
         later = there[:, 1:]
+        after = torch.tensor([index - 1 for index in looked if index])
+        miss = (foreseen[:, after] - poses[:, after + 1]).square().mean(-1)
         figures = {
-            "pose_loss": _mean((foreseen - poses[:, 1:]).square().mean(-1), later),
-            "picture_loss": self._picture_loss(poses, foreseen, latents, there),
+            "pose_loss": _mean(miss, later[:, after]),
+            "picture_loss": 0.5
+            * (
+                self._picture_loss(poses[:, looked], latents[:, looked], there[:, looked])
+                + self._picture_loss(foreseen, latents[:, 1:], later)
+            ),
         }
         logits = self.dynamics.outcome(tokens[:, 1:].flatten(0, 1), tokens.new_zeros(0))
         reward_loss, end_loss = self.dynamics.outcome.losses(
@@ -115,19 +124,13 @@ class CompactObjective(nn.Module):
         assert stacked.shape[2] == TOKENS
         return stacked, torch.stack(foreseen, 1)
 
-    def _picture_loss(
-        self, poses: Tensor, foreseen: Tensor, latents: Tensor, there: Tensor
-    ) -> Tensor:
-        """Error of the pictures of seen and of foreseen poses, at a few frames."""
-        later = there[:, 1:].flatten().nonzero()[:, 0]
-        count = max(1, int(self.pictures * len(later)))
-        pick = later[torch.randperm(len(later), device=later.device)[:count]]
-        true = latents[:, 1:].flatten(0, 1)[pick].float()
-        half = count // 2
-        chosen = torch.cat(
-            [poses[:, 1:].flatten(0, 1)[pick[:half]], foreseen.flatten(0, 1)[pick[half:]]]
-        )
-        return (self.tokenizer.drawn(chosen) - true).square().mean()
+    def _picture_loss(self, poses: Tensor, latents: Tensor, there: Tensor) -> Tensor:
+        """Error of the pictures of poses (B, T, E), at some of the frames that are there."""
+        rows = there.flatten().nonzero()[:, 0]
+        count = max(1, int(self.pictures * len(rows)))
+        pick = rows[torch.randperm(len(rows), device=rows.device)[:count]]
+        drawn = self.tokenizer.drawn(poses.flatten(0, 1)[pick])
+        return (drawn - latents.flatten(0, 1)[pick].float()).square().mean()
 
     def _state_miss(self, tokens: Tensor, state: Tensor) -> Tensor:
         """Error (B, T, S) of the state read off, in standard deviations."""
