@@ -45,6 +45,9 @@ def write_manifest(
 ) -> dict[str, Any]:
     """Write `manifest.json` over every file of a folder; call it last, when all else is written.
 
+    Configs forget the folder that they were once loaded from: it says something about a machine
+    and nothing about the model.
+
     Args:
         directory: the folder, with all its files in place.
         kind: what the folder holds, such as `pipeline` or `training`.
@@ -64,6 +67,8 @@ def write_manifest(
         raise CheckpointError(
             f"the manifest's own names {sorted(reserved)} cannot be given as extra"
         )
+    for config in directory.rglob("config.json"):
+        _forget_origin(config)
     files = {
         name: {"sha256": _sha256(directory / name), "bytes": (directory / name).stat().st_size}
         for name in _files(directory)
@@ -261,3 +266,11 @@ def _files(directory: Path) -> list[str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _forget_origin(config: Path) -> None:
+    """Take out what diffusers and transformers write of a model's former place."""
+    values = json.loads(config.read_text(encoding="utf-8"))
+    if isinstance(values, dict) and values.pop("_name_or_path", None) is not None:
+        with disk_full_named(config.parent):
+            config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

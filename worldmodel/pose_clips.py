@@ -29,7 +29,7 @@ _MEASURED, _CONTACTS = 200, 100
 # Outlines are read off blurred edges: a few in a thousand are further off than bodies come.
 _SELDOM = 0.005
 # Sides that a camera sees as bodies move away from its axis let the others overlap by more.
-_MOST = 0.75
+_MOST = 0.95
 # Bodies that overlap by more than this lie above each other, not side by side.
 _PASSING_PX = 1.5
 

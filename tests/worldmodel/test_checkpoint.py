@@ -182,3 +182,12 @@ def test_an_unknown_name_lists_the_shipped_ones_and_the_nearest(shelf: Path) -> 
 def test_a_missing_folder_is_named(shelf: Path) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint folder runs/nothing"):
         resolve("runs/nothing")
+
+
+def test_a_config_forgets_where_it_was_loaded_from(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    config = tmp_path / "part" / "config.json"
+    config.write_text('{"width": 3, "_name_or_path": "/somebody/home"}', encoding="utf-8")
+    write_manifest(tmp_path, "pipeline")
+    assert json.loads(config.read_text(encoding="utf-8")) == {"width": 3}
+    assert verify(tmp_path)["kind"] == "pipeline"
