@@ -38,5 +38,6 @@ def duel_figures(trained: Outcomes, cloned: Outcomes, resamples: int) -> dict[st
             return {}
         figures[name] = interval.value
         figures[f"{name}_low"], figures[f"{name}_high"] = interval.low, interval.high
-    played = {"duel_trials": len(trained.success), "success_cloning": np.mean(cloned.success)}
-    return figures | {name: float(value) for name, value in played.items()}
+    figures["duel_trials"] = float(len(trained.success))
+    figures["success_cloning"] = float(np.mean(cloned.success))
+    return figures

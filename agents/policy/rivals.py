@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -47,7 +47,7 @@ class StatePush(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         options: keyword arguments of `PushWorld`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
     def __init__(self, **options: Any) -> None:
         self.world = _Unseen(**options)
@@ -121,7 +121,7 @@ def rival_figures(
     figures: dict[str, float] = {}
     for name in names:
         env = StatePush(max_steps=steps)
-        kind = sb3.PPO if name == "ppo" else sb3.SAC
+        kind: Any = sb3.PPO if name == "ppo" else sb3.SAC
         own = {"n_steps": portion} if name == "ppo" else {}
         rival = kind("MlpPolicy", env, seed=seed, device="cpu", **own)
         spent = 0.0
