@@ -11,7 +11,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from multimodal.language.vocabulary import COLOURS, SHAPES, TABLE_HALF_M, ZONE_RADIUS_M
+from multimodal.language.vocabulary import (
+    COLOUR_RGB,
+    COLOURS,
+    SHAPES,
+    TABLE_HALF_M,
+    ZONE_RADIUS_M,
+)
 
 __all__ = [
     "CAMERA_HEIGHT_M",
@@ -46,14 +52,6 @@ TABLE_FRICTION: Final = 0.6
 SLOTS: Final = 4
 ZONES: Final = 2
 
-COLOUR_RGB: Final[dict[str, tuple[float, float, float]]] = {
-    "red": (0.86, 0.10, 0.12),
-    "orange": (1.00, 0.52, 0.05),
-    "yellow": (0.95, 0.88, 0.10),
-    "green": (0.10, 0.62, 0.20),
-    "blue": (0.10, 0.28, 0.90),
-    "purple": (0.58, 0.15, 0.72),
-}
 TABLE_RGB: Final = (0.80, 0.80, 0.78)
 
 _HALF_HEIGHT_M: Final = 0.022

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
 
 from multimodal.errors import TextError
+from multimodal.eyes import Eyes
+from multimodal.glance import GlanceLayout
 from multimodal.text_tokenizer import encode_text, load_text_tokenizer
-from multimodal.tokenizer import VideoTokenizer
 from multimodal.tower import AttentionPool, VisionTower, attention_kind
-from multimodal.trunk import BATCH, latents_of, require_trunk
+from multimodal.trunk import BATCH
 
 __all__ = ["ClipModel", "ImageTextModel", "SharedClip", "text_ids"]
 
@@ -78,6 +79,9 @@ class ClipModel(ModelMixin, ConfigMixin):
         neighbours: convolutions of the vision tower over neighbouring tokens.
         changes: whether the vision tower can also read what changed since an earlier frame; CLIP
             itself looks at stills.
+        reader: fingerprint of the reader of layers whose things it reads; empty for none.
+        slots: K, the most things that are told apart; 0 for none.
+        fine_px: side of the frame whose pixels it reads beside the trunk's tokens; 0 for none.
     """
 
     @register_to_config
@@ -99,12 +103,14 @@ class ClipModel(ModelMixin, ConfigMixin):
         embedding: int = 128,
         neighbours: int = 0,
         changes: bool = False,
+        reader: str = "",
+        slots: int = 0,
+        fine_px: int = 0,
     ) -> None:
         super().__init__()
-        self.tower = VisionTower(
-            channels, tokens, width, hidden, layers, heads, neighbours, changes
-        )
-        self.pool = AttentionPool(width, hidden, heads)
+        self.layout = GlanceLayout(tokens, channels, slots, fine_px)
+        self.tower = VisionTower(self.layout, width, hidden, layers, heads, neighbours, changes)
+        self.pool = AttentionPool(width, hidden, heads, tokens)
         text = CLIPTextConfig(
             vocab_size=vocabulary,
             hidden_size=text_width,
@@ -120,6 +126,7 @@ class ClipModel(ModelMixin, ConfigMixin):
         self.text = CLIPTextModel(text)
         self.image_projection = nn.Linear(width, embedding, bias=False)
         self.text_projection = nn.Linear(text_width, embedding, bias=False)
+        self.words_projection = nn.Linear(text_width, embedding, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
     @classmethod
@@ -134,9 +141,9 @@ class ClipModel(ModelMixin, ConfigMixin):
         """What similarities are multiplied with: one over the learned temperature."""
         return self.log_scale.exp().clamp(max=LARGEST_SCALE)
 
-    def features(self, latents_BNC: Tensor) -> Tensor:
-        """The vision tower's features (B, N, D)."""
-        return self.tower(latents_BNC)
+    def features(self, glances_BP: Tensor) -> Tensor:
+        """The vision tower's features (B, N + K, D)."""
+        return self.tower(glances_BP)
 
     def image_vectors(self, features_BND: Tensor) -> Tensor:
         """Unit vectors (B, E) of whole pictures."""
@@ -154,7 +161,13 @@ class ClipModel(ModelMixin, ConfigMixin):
         # CLIPTextModel's own pooling takes the highest id where the end token is number 2.
         last = (ids == EOS).int().argmax(-1)
         pooled = hidden[torch.arange(len(ids), device=ids.device), last]
-        return F.normalize(self.text_projection(pooled).float(), dim=-1)
+        # What the words say one by one, beside what they say together: two that were never read
+        # together still say what each of them says.
+        words = self.text.get_input_embeddings()(ids)
+        known = (ids > EOS)[..., None]
+        mean = (words * known).sum(1) / known.sum(1).clamp(min=1)
+        said = self.text_projection(pooled) + self.words_projection(mean)
+        return F.normalize(said.float(), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -163,29 +176,29 @@ class SharedClip:
 
     Attributes:
         model: the two towers.
-        trunk: the tokeniser of the world model.
+        eyes: the world model's, that it sees through.
         tokenizer: of texts.
     """
 
     model: ClipModel
-    trunk: VideoTokenizer
+    eyes: Eyes
     tokenizer: PreTrainedTokenizerBase
 
     def __post_init__(self) -> None:
-        require_trunk(self.trunk, self.model.config.trunk, "this CLIP")
+        self.eyes.require(self.model.config.trunk, self.model.config.reader, "this CLIP")
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, trunk: VideoTokenizer) -> SharedClip:
+    def from_pretrained(cls, folder: Path | str, eyes: Eyes) -> SharedClip:
         """Load what `save_pretrained` wrote.
 
         Raises:
-            CheckpointError: another trunk than it was trained on, or no tokeniser of texts.
+            CheckpointError: other eyes than it was trained with, or no tokeniser of texts.
         """
         model = ClipModel.from_pretrained(folder, torch_dtype=torch.float32).eval()
-        return cls(model, trunk, load_text_tokenizer(Path(folder) / TEXT_FOLDER))
+        return cls(model, eyes, load_text_tokenizer(Path(folder) / TEXT_FOLDER))
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write model and text tokeniser; the trunk is named by its fingerprint, not copied."""
+        """Write model and text tokeniser; the eyes are named by fingerprints, not copied."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(Path(folder) / TEXT_FOLDER)
 
@@ -202,10 +215,8 @@ class SharedClip:
         Raises:
             FrameError: malformed frames, or frames of another size than it was trained at.
         """
-        latents = latents_of(self.trunk, frames, self.model.config.size_px)
-        parts = [
-            self.model.image_vectors(self.model.features(part)) for part in latents.split(BATCH)
-        ]
+        seen = self.eyes.look(frames, self.model.config.size_px, self.model.layout)
+        parts = [self.model.image_vectors(self.model.features(part)) for part in seen.split(BATCH)]
         return torch.cat(parts)
 
     @torch.no_grad()

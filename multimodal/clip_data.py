@@ -33,12 +33,23 @@ from multimodal.language.vocabulary import (
     named_combinations,
 )
 from multimodal.pictures import Pictures, allowed_rows
+from multimodal.things import Things
 
-__all__ = ["SLOTS", "CaptionedPictures", "allowed_rows", "combination", "prompt_ids", "token_at"]
+__all__ = [
+    "SLOTS",
+    "CaptionedPictures",
+    "allowed_rows",
+    "combination",
+    "prompt_ids",
+    "slot_at",
+    "token_at",
+]
 
 SLOTS = 4
 _CACHE = 50_000
 _LONG = 24
+# Three pixels of 64: the reader of layers is off by half of one, bodies are further apart.
+_NEAR = 6 / 64
 
 
 def combination(colour: str, shape: str) -> int:
@@ -52,6 +63,32 @@ def token_at(x_m: float, y_m: float, tokens: int) -> int:
     column = int(np.clip((x_m / HALF_VIEW_M + 1) / 2 * side, 0, side - 1))
     row = int(np.clip((1 - y_m / HALF_VIEW_M) / 2 * side, 0, side - 1))
     return row * side + column
+
+
+def slot_at(x_m: float, y_m: float, things_KT: NDArray[Any]) -> int | None:
+    """Which of a frame's things is an object at a point of the table; None where none is there."""
+    found = Things.of(torch.from_numpy(np.asarray(things_KT, np.float32))[None])
+    point = torch.tensor([x_m / HALF_VIEW_M, -y_m / HALF_VIEW_M])
+    apart = (found.place[0] - point).norm(dim=-1)
+    free = (found.present[0, :, 0] > 0.5) & (found.driven[0, :, 0] < 0.5)
+    nearest = int(apart.masked_fill(~free, torch.inf).argmin())
+    return nearest if bool(free[nearest]) and float(apart[nearest]) < _NEAR else None
+
+
+def named_things(pictures: Pictures, number: int) -> NDArray[np.int64]:
+    """Shape and colour of each thing that was cut out of a frame.
+
+    Returns:
+        int64 (K, 2), places in SHAPES and COLOURS, -1 for a thing without a name or an empty slot.
+    """
+    cut = pictures.things
+    named = np.full((pictures.layout.slots, 2), -1, np.int64)
+    if cut is None:
+        return named
+    for thing in pictures.scene(number).objects:
+        if (slot := slot_at(thing.x_m, thing.y_m, cut[number])) is not None:
+            named[slot] = SHAPES.index(thing.shape), COLOURS.index(thing.colour)
+    return named
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, length: int) -> Tensor:
@@ -78,24 +115,21 @@ def _bits(pairs: set[tuple[str, str]]) -> int:
 class CaptionedPictures(Dataset[dict[str, Any]]):
     """Frames with a true sentence and one that is wrong in a single word.
 
-    Item i is a function of (seed, i) and the pictures alone. It holds "latents" float16 (N, C),
+    Item i is a function of (seed, i) and the pictures alone. It holds "glances" float16 (P,),
     "text" and "wrong" int64 (T,), "shown" and "named" int64 sets of combinations as bits (of the
     picture and of the text), "exact" bool: the text holds of every picture with just these
-    objects; "places" int64 (4,) the token of each object, "things" int64 (4,) its combination among
-    the 18 of training and "shapes" int64 (4,) its shape, -1 where there is none. An object in a
-    colour without a name has a shape and is none of the 18. With `dense`, it also holds another
-    picture as "dense_latents", "dense_changes" and "landmarks".
+    objects; "places" int64 (4,) the tower's feature of each object, "things" int64 (4,) its
+    combination among the 18 of training, -1 where there is none. With `dense`, it also holds
+    another picture as "dense" and "landmarks".
 
     Args:
-        pictures: frames with their latents.
+        pictures: frames of a dataset.
         tokenizer: of texts.
         split: "train" or "validation".
         seed: what the draws depend on besides i.
         samples: the length of this dataset.
         length: T.
         single: share of pictures with one object, where there are such.
-        turned: pictures whose hues were turned, to learn shapes from; None for none.
-        nameless: share of pictures with one object that are of those.
         dense: pictures with labels for every token, served beside; None for none.
     """
 
@@ -108,23 +142,15 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
         samples: int,
         length: int = 48,
         single: float = 0.5,
-        turned: Pictures | None = None,
-        nameless: float = 0.6,
         dense: LandmarkPictures | None = None,
     ) -> None:
         self.pictures, self.samples, self.dense = pictures, samples, dense
         self.seed, self.single, self.length = seed, single, length
-        self.nameless = nameless
         numbers = pictures.numbers(split)
         count = (np.asarray(pictures.flat.state["object_shape"])[numbers] >= 0).sum(-1)
         self.numbers, self.singles = numbers[count > 0], numbers[count == 1]
         if not len(self.numbers):
             raise DatasetError(f"no frame of the split {split!r} shows an object; record some.")
-        self.turned, self.turned_singles = turned, np.zeros(0, np.int64)
-        if turned is not None:
-            drawn = turned.numbers(split)
-            alone = np.array([len(turned.scene(int(each)).objects) == 1 for each in drawn], bool)
-            self.turned_singles = drawn[alone]
         self._ids = lru_cache(_CACHE)(lambda text: text_ids(tokenizer, text, length))
 
     def __len__(self) -> int:
@@ -136,51 +162,24 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
         item = self._captioned(np.random.default_rng([self.seed, index, 3]))
         if self.dense is not None:
             found = self.dense[index]
-            item["dense_latents"], item["dense_changes"] = found["latents"], found["changes"]
-            item["landmarks"] = found["landmarks"]
+            item |= {"dense": found["glances"], "landmarks": found["landmarks"]}
         return item
 
     def _captioned(self, rng: np.random.Generator) -> dict[str, Any]:
         one = len(self.singles) and rng.random() < self.single
-        if one and len(self.turned_singles) and rng.random() < self.nameless:
-            assert self.turned is not None
-            return self._nameless(self.turned, int(rng.choice(self.turned_singles)), rng)
         number = int(rng.choice(self.singles if one else self.numbers))
         scene = self.pictures.scene(number)
         text, exact = self._said(scene, rng)
-        named = named_combinations(text)
-        places, things = self._objects(scene)
+        places, things = self._objects(number, scene)
         return {
-            "latents": np.array(self.pictures.latents[number]),
+            "glances": self.pictures.glances([number])[0],
             "text": self._ids(text),
             "wrong": self._ids(_spoiled(text, scene, rng)),
             "shown": _bits(scene.combinations),
-            "named": _bits(named),
+            "named": _bits(named_combinations(text)),
             "exact": exact,
             "places": places,
             "things": things,
-            "shapes": np.array([_shape_of(thing) for thing in things]),
-        }
-
-    def _nameless(self, turned: Pictures, number: int, rng: np.random.Generator) -> dict[str, Any]:
-        """A picture with its object in a nameless colour, and its shape in words."""
-        (thing,) = turned.scene(number).objects
-        latents = np.array(turned.latents[number])
-        template = PROMPTS[int(rng.integers(len(PROMPTS) - HELD_OUT))]
-        other = str(rng.choice([shape for shape in SHAPES if shape != thing.shape]))
-        places, shapes = np.zeros(SLOTS, np.int64), np.full(SLOTS, -1, np.int64)
-        places[0] = token_at(thing.x_m, thing.y_m, len(latents))
-        shapes[0] = SHAPES.index(thing.shape)
-        return {
-            "latents": latents,
-            "text": self._ids(template.format(things=article(thing.shape))),
-            "wrong": self._ids(template.format(things=article(other))),
-            "shown": 0,
-            "named": 0,
-            "exact": False,
-            "places": places,
-            "things": np.full(SLOTS, -1, np.int64),
-            "shapes": shapes,
         }
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
@@ -203,17 +202,15 @@ class CaptionedPictures(Dataset[dict[str, Any]]):
         except TextError:
             return False
 
-    def _objects(self, scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _objects(self, number: int, scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         places, things = np.zeros(SLOTS, np.int64), np.full(SLOTS, -1, np.int64)
-        for slot, thing in enumerate(scene.objects[:SLOTS]):
-            places[slot] = token_at(thing.x_m, thing.y_m, self.pictures.latents.shape[1])
-            things[slot] = TRAINING_COMBINATIONS.index((thing.colour, thing.shape))
+        tokens, cut = self.pictures.layout.tokens, self.pictures.things
+        for place, thing in enumerate(scene.objects[:SLOTS]):
+            slot = None if cut is None else slot_at(thing.x_m, thing.y_m, cut[number])
+            grid = token_at(thing.x_m, thing.y_m, tokens)
+            places[place] = grid if slot is None else tokens + slot
+            things[place] = TRAINING_COMBINATIONS.index((thing.colour, thing.shape))
         return places, things
-
-
-def _shape_of(thing: int) -> int:
-    """The shape of one of the 18 combinations; -1 for none."""
-    return -1 if thing < 0 else SHAPES.index(TRAINING_COMBINATIONS[thing][1])
 
 
 def _spoiled(text: str, scene: Scene, rng: np.random.Generator) -> str:

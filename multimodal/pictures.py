@@ -1,25 +1,19 @@
-"""Recorded frames as CLIP and the vision-language model see them: latents, and what they show."""
+"""Recorded frames as CLIP and the vision-language model see them, and what they show."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from multimodal.errors import DatasetError
 from multimodal.flat import FlatEpisodes
+from multimodal.glance import GlanceLayout
 from multimodal.language import Scene, shows_held_out
-from multimodal.recolour import turned
-from multimodal.tokenizer import VideoTokenizer
-from multimodal.trunk import BATCH
 
-__all__ = ["NAMELESS", "Pictures", "allowed_rows", "turned_pictures"]
-
-NAMELESS = "nameless"
-"""The colour of objects in pictures whose hues were turned; no text may name it."""
+__all__ = ["Pictures", "allowed_rows"]
 
 
 def allowed_rows(flat: FlatEpisodes, split: str) -> NDArray[np.int64]:
@@ -43,19 +37,35 @@ def allowed_rows(flat: FlatEpisodes, split: str) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Frames of a dataset and their latents.
+    """Frames of a dataset, looked at once.
 
     Attributes:
         flat: the dataset.
-        latents: float16 (F, N, C), aligned with its frames; where hues were turned, with
-            `turned_rows`.
-        turned_rows: int64 (F,), the frames of the dataset whose hues were turned; None where the
-            pictures are the dataset's own.
+        latents: float16 (F, N, C), aligned with its frames.
+        things: float16 (F, K, THING), zeros for frames that were not read; None
+            without a reader of layers.
     """
 
     flat: FlatEpisodes
     latents: NDArray[np.float16]
-    turned_rows: NDArray[np.int64] | None = None
+    things: NDArray[np.float16] | None = None
+
+    @property
+    def layout(self) -> GlanceLayout:
+        """Of the rows that `glances` gives."""
+        slots = 0 if self.things is None else self.things.shape[1]
+        _, tokens, channels = self.latents.shape
+        return GlanceLayout(tokens, channels, slots, self.flat.frames.shape[1])
+
+    def glances(self, rows: Sequence[int]) -> NDArray[np.float16]:
+        """Some frames as models read them, (len(rows), P); see `GlanceLayout`."""
+        count, chosen = len(rows), list(rows)
+        pixels = np.asarray(self.flat.frames[chosen]).transpose(0, 3, 1, 2) / np.float32(255)
+        parts = [self.latents[chosen].reshape(count, -1)]
+        if self.things is not None:
+            parts.append(self.things[chosen].reshape(count, -1))
+        parts.append(pixels.reshape(count, -1).astype(np.float16))
+        return np.concatenate(parts, 1)
 
     @property
     def printed(self) -> bool:
@@ -63,66 +73,21 @@ class Pictures:
         return "sign_text" in self.flat.state
 
     def numbers(self, split: str) -> NDArray[np.int64]:
-        """Numbers of the pictures that a split may be trained or validated on.
-
-        Turned pictures are of one split from the start.
+        """Numbers of the frames that a split may be trained or validated on, and that were read.
 
         Raises:
             DatasetError: there is none.
         """
-        if self.turned_rows is None:
-            return allowed_rows(self.flat, split)
-        return np.arange(len(self.turned_rows))
+        rows = allowed_rows(self.flat, split)
+        if self.things is None:
+            return rows
+        # The last number of a thing is whether it is present; a frame shows the pusher at least.
+        return rows[np.asarray(self.things[rows, :, -1]).any(1)]
 
     def scene(self, number: int) -> Scene:
-        """What a picture shows; objects are NAMELESS in colour where hues were turned."""
-        if self.turned_rows is None:
-            return Scene.from_state(self.flat.state, number)
-        scene = Scene.from_state(self.flat.state, int(self.turned_rows[number]))
-        objects = tuple(replace(thing, colour=NAMELESS) for thing in scene.objects)
-        return replace(scene, objects=objects, zones=())
+        """What a frame shows."""
+        return Scene.from_state(self.flat.state, number)
 
     def ends(self) -> NDArray[np.int64]:
-        """For each picture the number of the last one of its episode, (F,)."""
-        if self.turned_rows is not None:
-            return np.arange(len(self.turned_rows))
+        """For each frame the number of the last one of its episode, (F,)."""
         return np.repeat(self.flat.starts[1:] - 1, np.diff(self.flat.starts))
-
-
-@torch.no_grad()
-def turned_pictures(
-    flat: FlatEpisodes, trunk: VideoTokenizer, split: str, count: int, seed: int
-) -> Pictures:
-    """Frames of a split with their hues turned, through the trunk.
-
-    Args:
-        flat: the dataset.
-        trunk: encodes them.
-        split: whose frames.
-        count: most of them; each is of another frame.
-        seed: chooses frames and colours.
-
-    Raises:
-        DatasetError: no frame could be turned.
-    """
-    rng = np.random.default_rng([seed, 19])
-    rows, frames = [], []
-    allowed = allowed_rows(flat, split)
-    for row in rng.permutation(allowed)[:count]:
-        frame = turned(np.array(flat.frames[row]), Scene.from_state(flat.state, int(row)), rng)
-        if frame is not None:
-            rows.append(int(row))
-            frames.append(frame)
-    if not rows:
-        raise DatasetError(f"{flat.path} has no frame whose hues can be turned; record more.")
-    return Pictures(flat, _encoded(trunk, frames), np.array(rows, np.int64))
-
-
-def _encoded(trunk: VideoTokenizer, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.float16]:
-    """Latents float16 (F, N, C) of frames."""
-    parts = [
-        trunk.encode(torch.from_numpy(np.stack(frames[k : k + BATCH]))[:, None])[:, 0].half().cpu()
-        for k in range(0, len(frames), BATCH)
-    ]
-    encoded: NDArray[np.float16] = torch.cat(parts).numpy()
-    return encoded

@@ -1,17 +1,25 @@
-"""The vision tower: layers over the trunk's tokens, where patches become things."""
+"""The vision tower: a grid of what is where, and the things one by one."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, cos, nn, sin
 from transformers import SiglipVisionConfig
 from transformers.models.siglip.modeling_siglip import (
     SiglipEncoder,
     SiglipMultiheadAttentionPoolingHead,
 )
 
-__all__ = ["AttentionPool", "VisionTower", "attention_kind"]
+from multimodal.glance import GlanceLayout
+from multimodal.things import SILHOUETTE_PX, Things
+
+__all__ = ["AttentionPool", "VisionTower", "attention_kind", "part_sizes"]
+
+# Column and row, their waves, the shift, whether driven, whether present.
+_PLACED = 2 + 8 + 2 + 2
+# A shift of two pixels is what has to be told from none.
+_SHIFT = 8.0
 
 
 def attention_kind() -> str:
@@ -53,15 +61,109 @@ class _Neighbours(nn.Module):
         return tokens_BND + self.mix(F.gelu(self.gather(grid))).flatten(2).transpose(1, 2)
 
 
+class _FinePatches(nn.Module):
+    """Pixels as tokens of eight by eight, for print whose strokes are finer than a token.
+
+    Convolutions before the patches are cut make small models see shapes from less data (arXiv
+    2106.14881).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(12, 32, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(32, 64, 3, 2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.GELU(),
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(256, width, 1),
+        )
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        """Pixels in [0, 1] to tokens (B, N, D)."""
+        # bfloat16 convolutions of so few channels end in NaN gradients on CPUs.
+        with torch.autocast(pixels_BCHW.device.type, enabled=False):
+            found: Tensor = self.layers(pixels_BCHW.float() - 0.5)
+        return found.flatten(2).transpose(1, 2)
+
+
+def part_sizes(width: int) -> tuple[int, int, int]:
+    """Channels of a thing's shape, colour and place in its token."""
+    part = width // 3
+    return width - 2 * part, part, part
+
+
+class _ThingTokens(nn.Module):
+    """Each thing as a token of three parts that do not mix: shape, colour and place.
+
+    A thing of a colour and a shape that were never seen together then looks like neither more nor
+    less than its colour and its shape.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        shape, colour, place = part_sizes(width)
+        self.shape = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(16, 32, 3, 2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(32, 32, 3, 2, padding=1),
+            nn.GELU(),
+            nn.Flatten(),
+            nn.Linear(32 * (SILHOUETTE_PX // 4) ** 2, shape),
+        )
+        self.colour = nn.Sequential(nn.Linear(3, 64), nn.GELU(), nn.Linear(64, colour))
+        self.place = nn.Sequential(nn.Linear(_PLACED, 64), nn.GELU(), nn.Linear(64, place))
+        self.nothing = nn.Parameter(0.02 * torch.randn(width))
+
+    def forward(self, things_BKT: Tensor, before_BKT: Tensor | None = None) -> Tensor:
+        """Things, and those of an earlier frame to compare with, to tokens (B, K, D)."""
+        things = Things.of(things_BKT.float())
+        batch, slots = things.present.shape[:2]
+        shift = torch.zeros_like(things.place)
+        if before_BKT is not None:
+            shift = _shift(things, Things.of(before_BKT.float()))
+        # Convolutions and places of bfloat16 are too coarse.
+        with torch.autocast(things_BKT.device.type, enabled=False):
+            shape = self.shape(things.silhouette.flatten(0, 1)[:, None]).unflatten(
+                0, (batch, slots)
+            )
+            waves = [wave(k * torch.pi * things.place) for k in (1, 2) for wave in (sin, cos)]
+            flags = torch.cat([things.driven, things.present], -1)
+            placed = torch.cat([things.place, *waves, _SHIFT * shift, flags], -1)
+            tokens = torch.cat([shape, self.colour(things.colour), self.place(placed)], -1)
+        return torch.where(things.present > 0.5, tokens, self.nothing.to(tokens.dtype))
+
+
+def _shift(now: Things, before: Things) -> Tensor:
+    """How far each thing went since an earlier frame (B, K, 2); zeros where it was not there.
+
+    No two things of a table share a colour, and a thing does not change its own.
+    """
+    apart = (now.colour[:, :, None] - before.colour[:, None]).square().sum(-1)
+    apart = 4 * apart + (now.driven - before.driven.transpose(1, 2)).square()
+    apart = apart + 0.05 * (now.place[:, :, None] - before.place[:, None]).square().sum(-1)
+    there = (now.present * before.present.transpose(1, 2)) > 0.5
+    best = apart.masked_fill(~there, torch.inf).argmin(-1)
+    came_from = before.place.gather(1, best[..., None].expand(-1, -1, 2))
+    return (now.place - came_from) * there.any(-1, keepdim=True)
+
+
 class VisionTower(nn.Module):
-    """SigLIP's encoder (arXiv 2303.15343) with latent tokens in place of patches.
+    """What is where on a grid, and then thing by thing.
+
+    The grid goes through SigLIP's encoder (arXiv 2303.15343) with the trunk's tokens in place of
+    patches. Things pass it by: what one looks like needs nothing from its surroundings.
 
     Args:
-        channels: C of the trunk's latents.
-        tokens: N of a frame; each has a learned position.
-        width: D, channels of the transformer.
-        hidden: channels inside its feed-forward layers.
-        layers: number of layers.
+        layout: of the rows that it reads.
+        width: D, channels of the features.
+        hidden: channels inside the encoder's feed-forward layers.
+        layers: number of its layers.
         heads: attention heads.
         neighbours: convolutions over neighbouring tokens before the transformer.
         changes: whether it also reads what changed since an earlier frame.
@@ -69,8 +171,7 @@ class VisionTower(nn.Module):
 
     def __init__(
         self,
-        channels: int,
-        tokens: int,
+        layout: GlanceLayout,
         width: int,
         hidden: int,
         layers: int,
@@ -79,35 +180,63 @@ class VisionTower(nn.Module):
         changes: bool = False,
     ) -> None:
         super().__init__()
-        self.embed = nn.Linear(channels, width)
-        self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
-        self.changed = nn.Linear(channels, width, bias=False) if changes else None
+        self.layout, self.changes = layout, changes
+        self.embed = nn.Linear(layout.channels, width)
+        self.positions = nn.Parameter(0.02 * torch.randn(layout.tokens, width))
+        self.fine = _FinePatches(width) if layout.fine_px else None
+        self.changed = nn.Linear(layout.channels, width, bias=False) if changes else None
         self.neighbours = nn.Sequential(*(_Neighbours(width) for _ in range(neighbours)))
         self.encoder = SiglipEncoder(_config(width, hidden, layers, heads))
         self.norm = nn.LayerNorm(width)
+        self.things = _ThingTokens(width) if layout.slots else None
 
-    def forward(self, latents_BNC: Tensor, changes_BNC: Tensor | None = None) -> Tensor:
-        """Latents of any float type to features (B, N, D).
+    def forward(self, glances_BP: Tensor, before_BP: Tensor | None = None) -> Tensor:
+        """Frames to features (B, N + K, D): those of the grid, then those of the things.
 
         Args:
-            latents_BNC: of the frames.
-            changes_BNC: the latents less those of the frame to compare with; None and zeros where
-                there is none.
+            glances_BP: the frames, of any float type.
+            before_BP: those to compare with; None, or a frame itself, where there is none.
         """
+        seen = self.layout.parts(glances_BP)
+        before = self.layout.parts(before_BP) if self.changes and before_BP is not None else None
         kind = self.embed.weight.dtype
-        embedded = self.embed(latents_BNC.to(kind)) + self.positions
-        if self.changed is not None and changes_BNC is not None:
-            embedded = embedded + self.changed(changes_BNC.to(kind))
-        return self.norm(self.encoder(inputs_embeds=self.neighbours(embedded)).last_hidden_state)
+        latents = seen.latents.to(kind)
+        embedded = self.embed(latents) + self.positions
+        if self.changed is not None and before is not None:
+            embedded = embedded + self.changed(latents - before.latents.to(kind))
+        if self.fine is not None:
+            embedded = embedded + self.fine(seen.pixels).to(embedded.dtype)
+        grid = self.encoder(inputs_embeds=self.neighbours(embedded)).last_hidden_state
+        features: Tensor = self.norm(grid)
+        if self.things is None:
+            return features
+        earlier = None if before is None else before.things
+        return torch.cat([features, self.things(seen.things, earlier).to(features.dtype)], 1)
 
 
 class AttentionPool(nn.Module):
-    """SigLIP's pooling head: one learned query over all features of a frame."""
+    """A whole frame: SigLIP's pooling head over all features, and beside it the things alone.
 
-    def __init__(self, width: int, hidden: int, heads: int) -> None:
+    The things' share is a weighted mean and nothing else, so that a frame of one thing is described
+    by what describes the thing.
+
+    Args:
+        width: D.
+        hidden: channels inside the head's feed-forward layer.
+        heads: its attention heads.
+        tokens: N of the grid; what comes after are things.
+    """
+
+    def __init__(self, width: int, hidden: int, heads: int, tokens: int) -> None:
         super().__init__()
+        self.tokens = tokens
         self.head = SiglipMultiheadAttentionPoolingHead(_config(width, hidden, 1, heads))
+        self.weight = nn.Linear(width, 1)
 
     def forward(self, features_BND: Tensor) -> Tensor:
-        """Features (B, N, D) to (B, D)."""
-        return self.head(features_BND)
+        """Features (B, N + K, D) to (B, D)."""
+        whole: Tensor = self.head(features_BND)
+        things = features_BND[:, self.tokens :]
+        if not things.shape[1]:
+            return whole
+        return whole + (self.weight(things).softmax(1) * things).sum(1)

@@ -27,6 +27,7 @@ from worldmodel.durable import atomic_directory
 __all__ = ["main", "pack_reader", "write_reader_card"]
 
 KINDS = ("clip", "vlm")
+_EYES = ("trunk", "reader")
 _TITLES = {
     "clip": "CLIP on the world model's trunk",
     "vlm": "Vision-language model on the world model's trunk",
@@ -74,7 +75,7 @@ def pack_reader(kind: str, stages: Sequence[Path], target: Path) -> Path:
         model.to(torch.float16).save_pretrained(folder)
         shutil.copytree(model_folder / TEXT_FOLDER, folder / TEXT_FOLDER)
         (folder / "training.json").write_text(json.dumps(accounts, indent=2) + "\n", "utf-8")
-        write_manifest(folder, kind, {"trunk": model.config.trunk})
+        write_manifest(folder, kind, {name: model.config[name] for name in _EYES})
     return target
 
 
@@ -101,13 +102,17 @@ def write_reader_card(target: Path, evaluation: Path, command: str, notes: str =
     figures = json.loads(report.read_text(encoding="utf-8"))["figures"]
     accounts = json.loads((target / "training.json").read_text(encoding="utf-8"))
     lines = [f"# Model card: {_TITLES[kind]}", "", *([notes.strip(), ""] if notes.strip() else [])]
-    lines += [f"It reads the tokens of the encoder `{manifest['trunk']}`; another is refused.", ""]
+    lines += [
+        f"It reads the tokens of the encoder `{manifest['trunk']}` and the things that the reader "
+        f"of layers `{manifest['reader']}` cuts out; others are refused.",
+        "",
+    ]
     lines += ["## Figures", "", "```", command, "```", "", *_score_table(figures), ""]
     lines += ["## Training", "", *_stage_table(accounts), ""]
     card = target / "README.md"
     card.write_text("\n".join(lines), encoding="utf-8")
     shutil.copyfile(report, target / "scores.json")
-    write_manifest(target, kind, {"trunk": manifest["trunk"]})
+    write_manifest(target, kind, {name: manifest[name] for name in _EYES})
     return card
 
 

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 
 from multimodal.clip import SharedClip
+from multimodal.eyes import Eyes, open_eyes
 from multimodal.native import NativeReader
 from multimodal.tokenizer import VideoTokenizer
 from multimodal.trunk import open_trunk
 from multimodal.vlm.shared import SharedVlm
 from worldmodel.checkpoint import resolve, verify
 
-__all__ = ["load_clip", "load_native", "load_vlm", "trunk_folder"]
+__all__ = ["load_clip", "load_native", "load_vlm", "named_eyes", "trunk_folder"]
 
 CLIP_KINDS = ("clip",)
 VLM_KINDS = ("vlm", "preference", "instruct", "projector")
@@ -29,6 +30,16 @@ def trunk_folder(name_or_dir: str | os.PathLike[str]) -> Path:
     return folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
 
 
+def named_eyes(name_or_dir: str | os.PathLike[str]) -> Eyes:
+    """The eyes of a world model: its tokeniser, and its reader of layers where it has one.
+
+    Raises:
+        CheckpointError: there is no such model or folder.
+    """
+    reader = resolve(name_or_dir) / "layer_reader"
+    return open_eyes(trunk_folder(name_or_dir), reader if reader.is_dir() else None)
+
+
 def load_clip(
     name_or_dir: str | os.PathLike[str] = "clip", trunk: str | os.PathLike[str] = _TRUNK
 ) -> SharedClip:
@@ -36,18 +47,18 @@ def load_clip(
 
     Args:
         name_or_dir: a shipped name, or the folder `worldmodel train objective=clip` wrote.
-        trunk: whose tokens it reads: a shipped world model, or the folder of a pipeline or of a
-            tokeniser.
+        trunk: whose eyes it sees through: a shipped world model, or the folder of a pipeline or of
+            a tokeniser.
 
     Returns:
         The model on the CPU, in float32 whatever it is stored in.
 
     Raises:
-        CheckpointError: missing, torn, altered, no CLIP, or trained on another trunk.
+        CheckpointError: missing, torn, altered, no CLIP, or trained with other eyes.
     """
     folder = resolve(name_or_dir)
     _require_kind(folder, CLIP_KINDS)
-    return SharedClip.from_pretrained(folder, _trunk(trunk))
+    return SharedClip.from_pretrained(folder, named_eyes(trunk))
 
 
 def load_vlm(
@@ -56,11 +67,11 @@ def load_vlm(
     """Open the vision-language model of any stage that has a projector; arguments as `load_clip`.
 
     Raises:
-        CheckpointError: missing, torn, altered, no such model, or trained on another trunk.
+        CheckpointError: missing, torn, altered, no such model, or trained with other eyes.
     """
     folder = resolve(name_or_dir)
     _require_kind(folder, VLM_KINDS)
-    return SharedVlm.from_pretrained(folder, _trunk(trunk))
+    return SharedVlm.from_pretrained(folder, named_eyes(trunk))
 
 
 def load_native(

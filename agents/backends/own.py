@@ -61,11 +61,11 @@ class OwnReasoner:
         checked_question(question, replies)
         side = int(self.vlm.model.config.size_px)
         pictures = [fitted(p, (side, side)) for message in messages for p in message.pictures]
-        latents = self.vlm.latents(np.stack(pictures or [np.zeros((side, side, 3), np.uint8)]))
-        model, frames = self.vlm.model, len(latents)
+        glances = self.vlm.look(np.stack(pictures or [np.zeros((side, side, 3), np.uint8)]))
+        model, frames = self.vlm.model, len(glances)
         rows = []
         for reply in replies:
             turn = turn_of(self.vlm.tokenizer, question, reply, frames, model.marks.eos)
             row = assemble([turn], frames, model.frame_tokens, model.marks)
-            rows.append(row | {"latents": latents.numpy()})
+            rows.append(row | {"glances": glances.numpy()})
         return answer_log_probability(model, collate_rows(rows)).double().numpy()

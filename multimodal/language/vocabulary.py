@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 __all__ = [
     "COLOURS",
+    "COLOUR_RGB",
     "GLYPHS",
     "HALF_VIEW_M",
     "HELD_OUT_COMBINATIONS",
@@ -29,6 +30,14 @@ Split = Literal["train", "held_out", "any"]
 """Which paraphrases may be used; "train" also never names a held-out combination."""
 
 COLOURS: Final[tuple[str, ...]] = ("red", "orange", "yellow", "green", "blue", "purple")
+COLOUR_RGB: Final[dict[str, tuple[float, float, float]]] = {
+    "red": (0.86, 0.10, 0.12),
+    "orange": (1.00, 0.52, 0.05),
+    "yellow": (0.95, 0.88, 0.10),
+    "green": (0.10, 0.62, 0.20),
+    "blue": (0.10, 0.28, 0.90),
+    "purple": (0.58, 0.15, 0.72),
+}
 SHAPES: Final[tuple[str, ...]] = ("cube", "ball", "triangle", "cross")
 PLURALS: Final[dict[str, str]] = {
     "cube": "cubes",

@@ -16,7 +16,7 @@ __all__ = ["generate"]
 def generate(
     model: VlmModel,
     ids_BL: Tensor,
-    latents_FNC: Tensor,
+    glances_FP: Tensor,
     tokens: int,
     cached: bool = True,
     temperature: float = 0.0,
@@ -27,7 +27,7 @@ def generate(
     Args:
         model: the model.
         ids_BL: rows of one length: begin, image tokens, question; int64.
-        latents_FNC: the frames of all rows, one after the other.
+        glances_FP: the frames of all rows, one after the other.
         tokens: most tokens to say.
         cached: keep keys and values of what was read in a `StaticCache`; without it everything is
             read anew for each token, which gives the same answer slowly.
@@ -47,7 +47,7 @@ def generate(
             f"question and answer need {length + tokens} tokens and the language model has "
             f"positions for {most}; shorten the question."
         )
-    embedded = model.embed(ids_BL, latents_FNC)
+    embedded = model.embed(ids_BL, glances_FP)
     cache = None
     if cached:
         cache = StaticCache(config=model.language.config, max_cache_len=length + tokens)

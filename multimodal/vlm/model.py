@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +14,79 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from multimodal.errors import CheckpointError
-from multimodal.tower import VisionTower
+from multimodal.glance import GlanceLayout
+from multimodal.tower import VisionTower, part_sizes
 from multimodal.vlm.language import hidden_states, language_from_config, next_logits
 from multimodal.vlm.turns import Marks
 
-__all__ = ["Projector", "VlmModel", "answer_log_probability"]
+__all__ = ["Projector", "VlmModel", "answer_log_probability", "frame_tokens"]
 
 _WEIGHTS = "model.safetensors"
+# Of each number of a word's embedding, about.
+_WORD_SIZE = 0.1
 
 
 class Projector(nn.Module):
-    """Blocks of features of the tower as tokens of the language model (arXiv 2310.03744's MLP).
+    """Features of the tower as tokens of the language model (arXiv 2310.03744's MLP).
+
+    The grid's go through it in blocks. A thing's go through one linear map, so that what is apart
+    in them stays apart; each part is scaled by itself, so that none drowns the others. All tokens
+    come out about as large as those of words.
 
     Args:
         width: D, channels of the tower.
         out: W, channels of the language model.
-        merge: side of the block that becomes one token.
+        merge: rows and columns of the block that becomes one token.
+        tokens: N of the grid; what comes after are things.
     """
 
-    def __init__(self, width: int, out: int, merge: int) -> None:
+    def __init__(self, width: int, out: int, merge: tuple[int, int], tokens: int) -> None:
         super().__init__()
-        self.merge = merge
+        self.merge, self.tokens = merge, tokens
         self.layers = nn.Sequential(
-            nn.Linear(merge * merge * width, out), nn.GELU(), nn.Linear(out, out)
+            nn.Linear(merge[0] * merge[1] * width, out), nn.GELU(), nn.Linear(out, out)
         )
+        self.parts = nn.ModuleList(nn.LayerNorm(size) for size in part_sizes(width))
+        self.things = nn.Linear(width, out)
+        self.norm = nn.RMSNorm(out)
+        nn.init.constant_(self.norm.weight, _WORD_SIZE)
 
     def forward(self, features_BND: Tensor) -> Tensor:
-        """Features (B, N, D) of square frames to tokens (B, N / merge², W)."""
-        side, merge = round(features_BND.shape[1] ** 0.5), self.merge
-        grid = features_BND.unflatten(1, (side // merge, merge, side // merge, merge))
-        blocks = grid.transpose(2, 3).flatten(3, 5).flatten(1, 2)
-        return self.layers(blocks)
+        """Features (B, N + K, D) of square frames to tokens (B, N / block + K, W)."""
+        grid, things = features_BND[:, : self.tokens], features_BND[:, self.tokens :]
+        seen = self.things(torch.cat(self._scaled(things), -1))
+        return self.norm(torch.cat([self.layers(self.blocks(grid)), seen], 1).float())
+
+    def blocks(self, grid_BND: Tensor) -> Tensor:
+        """The grid (B, N, D) of a square frame in blocks (B, N / block, block · D)."""
+        side, (rows, columns) = round(self.tokens**0.5), self.merge
+        grid = grid_BND.unflatten(1, (side // rows, rows, side // columns, columns))
+        return grid.transpose(2, 3).flatten(3, 5).flatten(1, 2)
+
+    def part_of(self, things_XD: Tensor, part: int) -> Tensor:
+        """Things (X, D) as tokens (X, W) of one part alone.
+
+        Args:
+            things_XD: features of things.
+            part: 0 for the shape, 1 for the colour, 2 for the place.
+        """
+        kept = [
+            each if number == part else torch.zeros_like(each)
+            for number, each in enumerate(self._scaled(things_XD))
+        ]
+        tokens: Tensor = self.norm(self.things(torch.cat(kept, -1)).float())
+        return tokens
+
+    def _scaled(self, things: Tensor) -> list[Tensor]:
+        sizes = part_sizes(things.shape[-1])
+        apart = zip(self.parts, things.split(sizes, -1), strict=True)
+        return [norm(part) for norm, part in apart]
+
+
+def frame_tokens(config: Mapping[str, Any]) -> int:
+    """Tokens of the language model that a frame takes, by a model's configuration."""
+    rows, columns = config["merge"]
+    return int(config["tokens"] // (rows * columns) + config.get("slots", 0))
 
 
 class VlmModel(ModelMixin, ConfigMixin):
@@ -61,9 +104,13 @@ class VlmModel(ModelMixin, ConfigMixin):
         hidden: channels inside its feed-forward layers.
         layers: its layers.
         heads: its attention heads.
-        merge: side of the block of a frame's tokens that becomes one token of the language model.
+        merge: rows and columns of the block of the grid that becomes one token of the language
+            model.
         neighbours: convolutions of the tower over neighbouring tokens.
         changes: whether the tower also reads what changed since a row's first frame.
+        reader: fingerprint of the reader of layers whose things it reads; empty for none.
+        slots: K, the most things that are told apart; 0 for none.
+        fine_px: side of the frame whose pixels it reads beside the trunk's tokens; 0 for none.
     """
 
     @register_to_config
@@ -79,16 +126,18 @@ class VlmModel(ModelMixin, ConfigMixin):
         hidden: int = 512,
         layers: int = 4,
         heads: int = 6,
-        merge: int = 2,
+        merge: tuple[int, int] = (2, 2),
         neighbours: int = 0,
         changes: bool = False,
+        reader: str = "",
+        slots: int = 0,
+        fine_px: int = 0,
     ) -> None:
         super().__init__()
         self.language = language_from_config(language_config)
-        self.tower = VisionTower(
-            channels, tokens, width, hidden, layers, heads, neighbours, changes
-        )
-        self.projector = Projector(width, self.language.config.hidden_size, merge)
+        self.layout = GlanceLayout(tokens, channels, slots, fine_px)
+        self.tower = VisionTower(self.layout, width, hidden, layers, heads, neighbours, changes)
+        self.projector = Projector(width, self.language.config.hidden_size, merge, tokens)
         self.marks = Marks(**mark_ids)
 
     def save_pretrained(self, save_directory: Path | str, **_: Any) -> None:
@@ -136,41 +185,41 @@ class VlmModel(ModelMixin, ConfigMixin):
     @property
     def frame_tokens(self) -> int:
         """Tokens of the language model that a frame takes."""
-        return self.config.tokens // self.config.merge**2
+        return frame_tokens(self.config)
 
-    def features(self, ids_BL: Tensor, latents_FNC: Tensor) -> Tensor:
-        """The tower's features (F, N, D) of the frames of all rows.
+    def features(self, ids_BL: Tensor, glances_FP: Tensor) -> Tensor:
+        """The tower's features (F, N + K, D) of the frames of all rows.
 
         Args:
             ids_BL: int64, with as many image tokens as the frames have together.
-            latents_FNC: the frames of all rows, one after the other.
+            glances_FP: the frames of all rows, one after the other.
         """
         frames = (ids_BL == self.marks.image).sum(1) // self.frame_tokens
         first = (frames.cumsum(0) - frames).repeat_interleave(frames)
-        return self.tower(latents_FNC, latents_FNC - latents_FNC[first])
+        return self.tower(glances_FP, glances_FP[first])
 
     def embed(
-        self, ids_BL: Tensor, latents_FNC: Tensor, features_FND: Tensor | None = None
+        self, ids_BL: Tensor, glances_FP: Tensor, features_FND: Tensor | None = None
     ) -> Tensor:
         """Rows of ids with the frames' tokens in their places, (B, L, W).
 
         Args:
             ids_BL: int64, with as many image tokens as the frames have together.
-            latents_FNC: the frames of all rows, one after the other.
+            glances_FP: the frames of all rows, one after the other.
             features_FND: the tower's features of them where they are known already.
         """
         embedded = self.language.get_input_embeddings()(ids_BL)
-        if not len(latents_FNC):
+        if not len(glances_FP):
             return embedded
         if features_FND is None:
-            features_FND = self.features(ids_BL, latents_FNC)
+            features_FND = self.features(ids_BL, glances_FP)
         seen = self.projector(features_FND).flatten(0, 1).to(embedded.dtype)
         places = (ids_BL == self.marks.image)[..., None].expand_as(embedded)
         return embedded.masked_scatter(places, seen)
 
     def hidden(self, batch: dict[str, Tensor], features_FND: Tensor | None = None) -> Tensor:
         """The language model's last hidden state (B, L, W) of a batch from `collate_rows`."""
-        embedded = self.embed(batch["ids"], batch["latents"], features_FND)
+        embedded = self.embed(batch["ids"], batch["glances"], features_FND)
         return hidden_states(self.language, embedded, batch)
 
     def answer_logits(

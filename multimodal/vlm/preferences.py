@@ -20,15 +20,18 @@ from transformers import PreTrainedTokenizerBase
 from multimodal.errors import DatasetError
 from multimodal.language import TRAINING_COMBINATIONS, Scene, ask, in_training
 from multimodal.language.question import article
-from multimodal.pictures import Pictures, allowed_rows
+from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import decode_ids
 from multimodal.vlm.descriptions import describe, description, false_objects
 from multimodal.vlm.generate import generate
 from multimodal.vlm.model import VlmModel
+from multimodal.vlm.questioned import QuestionedPictures
 from multimodal.vlm.turns import assemble, collate_rows, turn_of
 
-__all__ = ["Preference", "PreferencePairs", "collate_pairs", "draw_preferences"]
+__all__ = ["KEPT", "Preference", "PreferencePairs", "collate_pairs", "draw_preferences"]
 
+KEPT = "kept_"
+"""Before the names of what belongs to the rows of questions."""
 _BATCH = 32
 _TOKENS = 40
 _QUESTIONS = 2
@@ -77,7 +80,7 @@ def draw_preferences(
     rng = np.random.default_rng([seed, 17])
     generator = torch.Generator().manual_seed(seed)
     pairs: list[Preference] = []
-    rows = rng.choice(allowed_rows(pictures.flat, "train"), frames)
+    rows = rng.choice(pictures.numbers("train"), frames)
     for part in np.array_split(rows, max(1, frames // _BATCH)):
         scenes = [pictures.scene(int(row)) for row in part]
         kept = [(int(r), s) for r, s in zip(part, scenes, strict=True) if s.objects]
@@ -88,7 +91,7 @@ def draw_preferences(
             ids = assemble([turn], 1, model.frame_tokens, model.marks)["ids"].tolist()
             by_length.setdefault(len(ids), []).append((row, scene, question, ids))
         for group in by_length.values():
-            seen = torch.from_numpy(pictures.latents[[row for row, *_ in group]]).float()
+            seen = torch.from_numpy(pictures.glances([row for row, *_ in group])).float()
             said = generate(
                 model,
                 torch.tensor([ids for *_, ids in group]),
@@ -99,7 +102,8 @@ def draw_preferences(
             )
             for (row, scene, question, _), ids in zip(group, said, strict=True):
                 text = decode_ids(tokenizer, ids).strip()
-                if not text or not false_objects(text, scene):
+                # Of combinations that training never shows not even that one is wrong is learnt.
+                if not false_objects(text, scene) or not in_training(text):
                     text = _with_false_object(scene, rng)
                 pairs.append(Preference(row, question, description(scene), text))
                 pairs += _answers(row, scene, rng)
@@ -137,13 +141,15 @@ def _answers(row: int, scene: Scene, rng: np.random.Generator) -> list[Preferenc
 
 
 class PreferencePairs(Dataset[dict[str, Any]]):
-    """Preferences as two rows each, for `collate_pairs`.
+    """Preferences as two rows each, for `collate_pairs`, and beside each a row of questions.
 
     Args:
         pairs: the preferences.
         pictures: the dataset that they are about.
         tokenizer: of texts.
         model: whose layout of rows is used.
+        kept: questions as instruction tuning asks them, so that their answers are not unlearnt;
+            None for none.
     """
 
     def __init__(
@@ -152,8 +158,10 @@ class PreferencePairs(Dataset[dict[str, Any]]):
         pictures: Pictures,
         tokenizer: PreTrainedTokenizerBase,
         model: VlmModel,
+        kept: QuestionedPictures | None = None,
     ) -> None:
-        self.pairs, self.latents = list(pairs), pictures.latents
+        self.kept = kept
+        self.pairs, self.pictures = list(pairs), pictures
         self.tokenizer, self.marks, self.frame_tokens = tokenizer, model.marks, model.frame_tokens
 
     def __len__(self) -> int:
@@ -161,11 +169,12 @@ class PreferencePairs(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         pair = self.pairs[index]
-        latents = self.latents[[pair.row]]
-        return {
-            name: self._laid(pair.question, answer) | {"latents": latents}
+        glances = self.pictures.glances([pair.row])
+        item = {
+            name: self._laid(pair.question, answer) | {"glances": glances}
             for name, answer in (("chosen", pair.chosen), ("rejected", pair.rejected))
         }
+        return item if self.kept is None else item | {"kept": self.kept[index]}
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Several pairs at once."""
@@ -177,5 +186,13 @@ class PreferencePairs(Dataset[dict[str, Any]]):
 
 
 def collate_pairs(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """A batch as `collate_rows` makes it, of 2B rows: all chosen ones, then all rejected ones."""
-    return collate_rows([sample[name] for name in ("chosen", "rejected") for sample in samples])
+    """A batch as `collate_rows` makes it, of 2B rows: all chosen ones, then all rejected ones.
+
+    Rows of questions come beside them, under the same names with KEPT before.
+    """
+    pairs = [sample[name] for name in ("chosen", "rejected") for sample in samples]
+    batch = collate_rows(pairs)
+    if "kept" in samples[0]:
+        kept = collate_rows([sample["kept"] for sample in samples])
+        batch |= {KEPT + name: value for name, value in kept.items()}
+    return batch

@@ -11,10 +11,11 @@ import numpy as np
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from multimodal.clip_data import named_things
 from multimodal.landmarks import landmarks
-from multimodal.language import COLOURS, Question, Scene, ask
+from multimodal.language import Question, Scene, ask
 from multimodal.language.question import CLIP_FRAMES
-from multimodal.pictures import NAMELESS, Pictures
+from multimodal.pictures import Pictures
 from multimodal.vlm.descriptions import describe, description
 from multimodal.vlm.turns import Marks, Turn, assemble, turn_of
 from multimodal.vlm.unproven import Unproven
@@ -24,7 +25,6 @@ __all__ = ["QuestionedPictures"]
 _CACHE = 200_000
 _KINDS = ("count", "colour", "shape", "relation", "nearest", "position", "existence")
 _WEIGHTS = (0.17, 0.14, 0.17, 0.26, 0.08, 0.1, 0.08)
-_UNCOLOURED = ("count", "shape", "existence")
 _PRINTED = ("reading", "reading", "reading", "chart", "chart", "chart")
 _MOVED_TRIES = 8
 _MOVED = 4
@@ -36,8 +36,8 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
 
     A row holds a frame and some questions about it; where the episode goes on, some rows hold a
     later frame as well and questions about what moved, and some four frames in a row and whether
-    the push in them will succeed. Beside what `assemble` returns there are "latents" (F, N, C) and
-    "landmarks" (F, N, K) of the row's frames.
+    the push in them will succeed. Beside what `assemble` returns there are "glances" (F, P),
+    "landmarks" (F, N, K) and "named" (F, slots, 2), shape and colour of each thing, of its frames.
 
     Args:
         sources: the pictures, each drawn from with its share.
@@ -94,15 +94,15 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         scene = source.scene(number)
         # Rows with more frames get fewer questions, so that rows are of about one length.
         turns += self._still(source, scene, self.questions // len(rows), rng)
-        nameable = scene.objects and source.turned_rows is None
-        if nameable and len(rows) == 1 and rng.random() < self.descriptions:
+        if scene.objects and len(rows) == 1 and rng.random() < self.descriptions:
             turns.append(self._answered(describe(rng), description(scene), 1, None, scene))
         if not turns:
             return self[(index + 1) % self.samples]
-        scenes = [source.scene(row) for row in rows]
-        marked = [landmarks(scenes[0]), *(landmarks(each, scenes[0]) for each in scenes[1:])]
+        marked = [landmarks(source.scene(row), source.layout.tokens) for row in rows]
         laid = assemble(turns, len(rows), self.frame_tokens, self.marks)
-        return laid | {"latents": source.latents[rows], "landmarks": np.stack(marked)}
+        named = np.stack([named_things(source, row) for row in rows])
+        seen = {"glances": source.glances(rows), "landmarks": np.stack(marked), "named": named}
+        return laid | seen
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Several rows at once."""
@@ -137,10 +137,6 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
     def _still(
         self, source: Pictures, scene: Scene, count: int, rng: np.random.Generator
     ) -> list[Turn]:
-        if source.turned_rows is not None:
-            kinds = list(rng.choice(_UNCOLOURED, count))
-            asked = [ask(kind, (scene,), rng) for kind in kinds]
-            return self._asked([q for q in asked if q is not None and not _coloured(q)], scene)
         kinds = list(rng.choice(_KINDS, count, p=np.array(_WEIGHTS) / sum(_WEIGHTS)))
         if source.printed:
             kinds = [*_PRINTED, *kinds[: count // 3]]
@@ -155,9 +151,3 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
     ) -> Turn:
         turn = self._turn(text, answer, frames)
         return replace(turn, barred=self._unproven.of(turn.answer, question, scene))
-
-
-def _coloured(question: Question) -> bool:
-    """Whether a question or its answer names a colour, which turned hues make untrue."""
-    words = f"{question.text} {question.answer}"
-    return any(colour in words for colour in (*COLOURS, NAMELESS))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -20,7 +19,7 @@ __all__ = ["SentenceRows"]
 class SentenceRows(Dataset[dict[str, Any]]):
     """Each row holds some sentences that do not see one another; every token is to be predicted.
 
-    Item i is a function of (seed, i) alone, as `assemble` lays it out, with no latents.
+    Item i is a function of (seed, i) alone, as `assemble` lays it out, with no frames.
 
     Args:
         tokenizer: of texts.
@@ -28,8 +27,6 @@ class SentenceRows(Dataset[dict[str, Any]]):
         seed: what the sentences depend on besides i.
         samples: the length of this dataset.
         count: sentences of a row.
-        channels: C of the latents that there are none of.
-        tokens: N of them.
     """
 
     def __init__(
@@ -39,13 +36,10 @@ class SentenceRows(Dataset[dict[str, Any]]):
         seed: int,
         samples: int,
         count: int = 10,
-        channels: int = 32,
-        tokens: int = 64,
     ) -> None:
         self.tokenizer, self.marks, self.seed = tokenizer, marks, seed
         self.samples, self.count = samples, count
         self._unproven = Unproven(tokenizer)
-        self._latents = np.zeros((0, tokens, channels), np.float16)
 
     def __len__(self) -> int:
         return self.samples
@@ -56,7 +50,7 @@ class SentenceRows(Dataset[dict[str, Any]]):
         # Two to the 32nd rows of each seed before another seed's come.
         said = sentences(self.count, seed=(self.seed << 32) + index)
         turns = [self._turn(text) for text in said]
-        return assemble(turns, 0, 1, self.marks) | {"latents": self._latents}
+        return assemble(turns, 0, 1, self.marks)
 
     def _turn(self, text: str) -> Turn:
         ids = (*encode_text(self.tokenizer, text), self.marks.eos)

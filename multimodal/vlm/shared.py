@@ -18,9 +18,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from multimodal.errors import TextError
+from multimodal.eyes import Eyes
 from multimodal.text_tokenizer import decode_ids, load_text_tokenizer
-from multimodal.tokenizer import VideoTokenizer
-from multimodal.trunk import latents_of, require_trunk
 from multimodal.vlm.generate import generate
 from multimodal.vlm.model import VlmModel, answer_log_probability
 from multimodal.vlm.turns import assemble, collate_rows, turn_of
@@ -76,29 +75,30 @@ class SharedVlm:
 
     Attributes:
         model: tower, projector and language model.
-        trunk: the tokeniser of the world model.
+        eyes: the world model's, that it sees through.
         tokenizer: of texts.
     """
 
     model: VlmModel
-    trunk: VideoTokenizer
+    eyes: Eyes
     tokenizer: PreTrainedTokenizerBase
 
     def __post_init__(self) -> None:
-        require_trunk(self.trunk, self.model.config.trunk, "this vision-language model")
+        config = self.model.config
+        self.eyes.require(config.trunk, config.reader, "this vision-language model")
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, trunk: VideoTokenizer) -> SharedVlm:
+    def from_pretrained(cls, folder: Path | str, eyes: Eyes) -> SharedVlm:
         """Load what `save_pretrained` wrote.
 
         Raises:
-            CheckpointError: another trunk than it was trained on, or no tokeniser of texts.
+            CheckpointError: other eyes than it was trained with, or no tokeniser of texts.
         """
         model = VlmModel.from_pretrained(folder).eval()
-        return cls(model, trunk, load_text_tokenizer(Path(folder) / TEXT_FOLDER))
+        return cls(model, eyes, load_text_tokenizer(Path(folder) / TEXT_FOLDER))
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write model and text tokeniser; the trunk is named by its fingerprint, not copied."""
+        """Write model and text tokeniser; the eyes are named by fingerprints, not copied."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(Path(folder) / TEXT_FOLDER)
 
@@ -129,41 +129,41 @@ class SharedVlm:
             return self.choose([clip], [question], [choices])[0]
         return self.answers([clip], [question])[0]
 
-    def latents(self, frames: Tensor | NDArray[Any]) -> Tensor:
-        """Frames (T, H, W, 3) through the trunk, float32 (T, N, C)."""
+    def look(self, frames: Tensor | NDArray[Any]) -> Tensor:
+        """Frames (T, H, W, 3) as the model reads them, float32 (T, P)."""
         if len(frames) > _MOST_FRAMES:
             raise TextError(
                 f"a question is about {_MOST_FRAMES} frames at most, got {len(frames)}; pass "
                 "fewer, such as the first and the last."
             )
-        return latents_of(self.trunk, frames, self.model.config.size_px)
+        return self.eyes.look(frames, self.model.config.size_px, self.model.layout)
 
     def answers(
         self, clips: Sequence[Tensor | NDArray[Any]], questions: Sequence[str]
     ) -> list[str]:
         """Answers to questions, each about its own clip; frames as in `answer`, (T, H, W, 3)."""
-        return self.answers_to([self.latents(clip) for clip in clips], questions)
+        return self.answers_to([self.look(clip) for clip in clips], questions)
 
     def answers_to(
-        self, latents: Sequence[Tensor], questions: Sequence[str], tokens: int = 40
+        self, glances: Sequence[Tensor], questions: Sequence[str], tokens: int = 40
     ) -> list[str]:
-        """Answers to questions about clips that went through the trunk already.
+        """Answers to questions about clips that were looked at already.
 
         Args:
-            latents: float (T, N, C) of each question's frames; T may be 0: no picture at all.
+            glances: float (T, P) of each question's frames; T may be 0: no picture at all.
             questions: as many.
             tokens: most tokens of an answer.
         """
         answers = [""] * len(questions)
         rows = [
-            self._row(seen, question) for seen, question in zip(latents, questions, strict=True)
+            self._row(seen, question) for seen, question in zip(glances, questions, strict=True)
         ]
         lengths = [len(row["ids"]) for row in rows]
         # Rows of one length need no padding, which would shift what the model sees.
         for length in sorted(set(lengths)):
             chosen = [k for k, each in enumerate(lengths) if each == length]
             ids = torch.from_numpy(np.stack([rows[k]["ids"] for k in chosen]))
-            seen = torch.cat([latents[k] for k in chosen])
+            seen = torch.cat([glances[k] for k in chosen])
             for k, said in zip(chosen, generate(self.model, ids, seen, tokens), strict=True):
                 answers[k] = decode_ids(self.tokenizer, said).strip()
         return answers
@@ -178,9 +178,9 @@ class SharedVlm:
         """For each question the most probable of its choices."""
         chosen = []
         for clip, question, among in zip(clips, questions, choices, strict=True):
-            seen = self.latents(clip)
+            seen = self.look(clip)
             rows = [self._row(seen, question, answer) for answer in among]
-            batch = collate_rows([row | {"latents": seen.numpy()} for row in rows])
+            batch = collate_rows([row | {"glances": seen.numpy()} for row in rows])
             chosen.append(among[int(answer_log_probability(self.model, batch).argmax())])
         return chosen
 

@@ -151,12 +151,12 @@ def collate_rows(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """Rows of different lengths as a batch, and their frames one after the other.
 
     Args:
-        samples: each with what `assemble` returns and "latents" (F, N, C) of its own frames; all
-            or none with "landmarks" (F, N, K) of them.
+        samples: each with what `assemble` returns, and some with "glances" (F, P) of its own
+            frames, "landmarks" (F, N, K) and "named" (F, slots, 2) of them; all or none of a batch.
 
     Returns:
-        The arrays of `assemble` as (B, L, ...) tensors, "latents" (ΣF, N, C), and "landmarks"
-        (ΣF, N, K) where there are such.
+        The arrays of `assemble` as (B, L, ...) tensors, and "glances" (ΣF, P), "landmarks"
+        (ΣF, N, K) and "named" (ΣF, slots, 2) where there are such.
     """
     length = max(len(sample["ids"]) for sample in samples)
     length += -length % 8
@@ -168,7 +168,7 @@ def collate_rows(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         for row, sample in zip(rows, samples, strict=True):
             row[: len(sample[name])] = sample[name]
         batch[name] = torch.from_numpy(rows)
-    for name in ("latents", "landmarks"):
+    for name in ("glances", "landmarks", "named"):
         if name in samples[0]:
             joined = np.concatenate([sample[name] for sample in samples])
             batch[name] = torch.from_numpy(joined)

@@ -6,18 +6,22 @@ import torch
 
 from multimodal.clip import ClipModel, SharedClip
 from multimodal.errors import CheckpointError, FrameError, TextError
+from multimodal.eyes import Eyes
+from multimodal.layers import LayerReader
 from multimodal.text_tokenizer import train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
-from multimodal.trunk import trunk_fingerprint
 
 
 @pytest.fixture(scope="module")
 def clip():
     torch.manual_seed(0)
     trunk = VideoTokenizer(latent_channels=8, width=16).eval()
+    eyes = Eyes(trunk, LayerReader(slots=3, width=8, dilations=(1,)).eval())
     tokenizer = train_text_tokenizer(["a photo of a red cube"], vocab_size=300)
     model = ClipModel(
-        trunk=trunk_fingerprint(trunk),
+        **eyes.names,
+        slots=eyes.slots,
+        fine_px=64,
         channels=8,
         width=16,
         hidden=32,
@@ -29,7 +33,7 @@ def clip():
         text_heads=2,
         embedding=8,
     )
-    return SharedClip(model.eval(), trunk, tokenizer)
+    return SharedClip(model.eval(), eyes, tokenizer)
 
 
 def frames(count=2):
@@ -67,7 +71,7 @@ def test_the_temperature_is_learned_and_bounded(clip):
 
 def test_saved_and_loaded_it_is_the_same_to_the_last_bit(clip, tmp_path):
     clip.save_pretrained(tmp_path)
-    again = SharedClip.from_pretrained(tmp_path, clip.trunk)
+    again = SharedClip.from_pretrained(tmp_path, clip.eyes)
     before, after = clip.model.state_dict(), again.model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -78,7 +82,14 @@ def test_saved_and_loaded_it_is_the_same_to_the_last_bit(clip, tmp_path):
 def test_another_trunk_is_refused(clip):
     torch.manual_seed(1)
     with pytest.raises(CheckpointError, match="Use the tokeniser it was trained on"):
-        SharedClip(clip.model, VideoTokenizer(latent_channels=8, width=16), clip.tokenizer)
+        SharedClip(clip.model, Eyes(VideoTokenizer(latent_channels=8, width=16)), clip.tokenizer)
+
+
+def test_another_reader_of_layers_or_none_is_refused(clip):
+    other = LayerReader(slots=3, width=8, dilations=(1,))
+    for reader, said in ((None, "none here"), (other, "this one is")):
+        with pytest.raises(CheckpointError, match=said):
+            SharedClip(clip.model, Eyes(clip.eyes.trunk, reader), clip.tokenizer)
 
 
 @pytest.mark.parametrize(

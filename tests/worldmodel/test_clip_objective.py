@@ -5,7 +5,7 @@ import torch
 
 from multimodal.clip import ClipModel
 from multimodal.clip_data import combination, prompt_ids, token_at
-from multimodal.language import HELD_OUT_COMBINATIONS, SHAPES, TRAINING_COMBINATIONS
+from multimodal.language import HELD_OUT_COMBINATIONS, TRAINING_COMBINATIONS
 from multimodal.language.vocabulary import HALF_VIEW_M
 from multimodal.text_tokenizer import train_text_tokenizer
 from worldmodel.objectives.clip import ClipObjective, contrast, truth
@@ -85,10 +85,8 @@ def batch(objective, count=6):
     bits = torch.tensor([1 << combination(*pair) for pair in TRAINING_COMBINATIONS[:count]])
     things = torch.full((count, 4), -1)
     things[:, 0] = torch.arange(count)
-    shapes = torch.full((count, 4), -1)
-    shapes[:, 0] = torch.tensor([SHAPES.index(s) for _, s in TRAINING_COMBINATIONS[:count]])
     return {
-        "latents": torch.randn(count, 64, 8, generator=generator),
+        "glances": torch.randn(count, 64 * 8, generator=generator),
         "text": names,
         "wrong": names.roll(1, 0),
         "shown": bits,
@@ -96,7 +94,6 @@ def batch(objective, count=6):
         "exact": torch.ones(count, dtype=torch.bool),
         "places": torch.full((count, 4), 9),
         "things": things,
-        "shapes": shapes,
     }
 
 
@@ -118,21 +115,9 @@ def test_a_colour_says_nothing_of_the_shape_it_never_had(objective):
     pushed = logits.clone()
     pushed[:, crosses] += 100
     wanted = torch.tensor(red)
-    shapes = torch.tensor([SHAPES.index(TRAINING_COMBINATIONS[k][1]) for k in red])
-    before = objective._naming(logits, wanted, shapes)
-    after = objective._naming(pushed, wanted, shapes)
+    before = objective._naming(logits, wanted)
+    after = objective._naming(pushed, wanted)
     torch.testing.assert_close(before, after)
-
-
-def test_a_thing_in_a_colour_without_a_name_teaches_its_shape_only(objective):
-    logits = torch.randn(2, 28)
-    nameless, shapes = torch.tensor([-1, -1]), torch.tensor([3, 0])
-    loss = objective._naming(logits, nameless, shapes)
-    other = torch.cat([torch.randn(2, 24), logits[:, 24:]], 1)
-    torch.testing.assert_close(objective._naming(other, nameless, shapes), loss)
-    better = logits.clone()
-    better[[0, 1], [24 + 3, 24]] += 5
-    assert float(objective._naming(better, nameless, shapes)) < float(loss)
 
 
 def test_one_batch_is_learnt_by_heart(objective):

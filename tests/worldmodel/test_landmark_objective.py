@@ -1,11 +1,12 @@
-"""Dense labels in training: the unknown counts neither way, and a tower learns the known."""
+"""Dense labels in training: a tower learns what each of its tokens shows."""
 
 from dataclasses import asdict
 
 import pytest
 import torch
 
-from multimodal.landmarks import KINDS, UNKNOWN
+from multimodal.glance import GlanceLayout
+from multimodal.landmarks import KINDS
 from multimodal.text_tokenizer import train_text_tokenizer
 from multimodal.tower import VisionTower
 from multimodal.vlm.language import next_logits, small_language
@@ -15,37 +16,27 @@ from worldmodel.objectives.landmarks import LandmarkHead
 from worldmodel.objectives.vlm import AnswerObjective, train_only
 
 
-def test_unknown_landmarks_count_neither_way():
-    torch.manual_seed(0)
-    head = LandmarkHead(4)
-    features = torch.randn(1, 2, 4)
-    wanted = torch.zeros(1, 2, len(KINDS))
-    wanted[0, 1] = UNKNOWN
-    other = features.clone()
-    other[0, 1] += 100
-    torch.testing.assert_close(head(features, wanted), head(other, wanted))
-
-
 def test_a_tower_learns_what_changed_from_changes_alone():
     """The place is marked that the frame before had otherwise; the frame itself does not tell."""
     torch.manual_seed(0)
-    tower = VisionTower(4, 16, 16, 32, 1, 2, neighbours=1, changes=True)
+    tower = VisionTower(GlanceLayout(16, 4), 16, 32, 1, 2, neighbours=1, changes=True)
     head = LandmarkHead(16)
     optimizer = torch.optim.AdamW([*tower.parameters(), *head.parameters()], 1e-2)
-    latents = torch.randn(16, 16, 4)
-    changes, wanted = torch.zeros(16, 16, 4), torch.zeros(16, 16, len(KINDS))
+    seen = torch.randn(16, 16, 4)
+    before, wanted = seen.clone(), torch.zeros(16, 16, len(KINDS))
     for row in range(16):
-        changes[row, row] = 1
+        before[row, row] -= 1
         wanted[row, row, 0] = 1
+    glances, before = seen.flatten(1), before.flatten(1)
     losses = []
     for _ in range(60):
-        loss = head(tower(latents, changes), wanted)
+        loss = head(tower(glances, before), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.2 * losses[5]
-    said = head.read(tower(latents, changes))[..., 0]
+    said = head.read(tower(glances, before))[..., 0]
     assert torch.equal(said.argmax(1), torch.arange(16))
 
 
@@ -75,14 +66,14 @@ def model():
     config = language.config.to_diff_dict() | {"model_type": "llama"}
     marks = asdict(Marks.of(tokenizer))
     sizes = {"channels": 4, "tokens": 16, "width": 16, "hidden": 16, "layers": 1, "heads": 2}
-    vlm = VlmModel(config, marks, merge=1, neighbours=1, changes=True, **sizes)
+    vlm = VlmModel(config, marks, merge=(1, 1), neighbours=1, changes=True, **sizes)
     return vlm, tokenizer
 
 
 def rows(model, *clips):
     turns = [Turn((20, 21), (22, 2), len(clip)) for clip in clips]
     laid = [
-        assemble([turn], len(clip), 16, model.marks) | {"latents": clip.numpy()}
+        assemble([turn], len(clip), 16, model.marks) | {"glances": clip.numpy()}
         for turn, clip in zip(turns, clips, strict=True)
     ]
     return collate_rows(laid)
@@ -90,23 +81,24 @@ def rows(model, *clips):
 
 def test_changes_are_those_since_the_first_frame_of_the_own_row(model):
     vlm, _ = model
-    one, two = torch.randn(2, 16, 4), torch.randn(3, 16, 4)
+    one, two = torch.randn(2, 64), torch.randn(3, 64)
     both = rows(vlm, one, two)
-    together = vlm.features(both["ids"], both["latents"])
+    together = vlm.features(both["ids"], both["glances"])
     alone = [
-        vlm.features(batch["ids"], batch["latents"]) for batch in (rows(vlm, one), rows(vlm, two))
+        vlm.features(batch["ids"], batch["glances"]) for batch in (rows(vlm, one), rows(vlm, two))
     ]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-4)
     still = torch.stack([one[1], one[1]])
     unchanged = rows(vlm, still)
-    seen = vlm.features(unchanged["ids"], unchanged["latents"])
+    seen = vlm.features(unchanged["ids"], unchanged["glances"])
     torch.testing.assert_close(seen[0], seen[1])
     assert not torch.allclose(seen[1], together[1], atol=1e-3)
 
 
 def test_landmarks_teach_the_tower_where_it_learns_and_not_where_it_is_frozen(model):
     vlm, tokenizer = model
-    batch = rows(vlm, torch.randn(1, 16, 4)) | {"landmarks": torch.zeros(1, 16, len(KINDS))}
+    batch = rows(vlm, torch.randn(1, 64)) | {"landmarks": torch.zeros(1, 16, len(KINDS))}
+    batch["named"] = torch.zeros(1, 0, 2, dtype=torch.int64)
     learns = AnswerObjective(train_only(vlm, ["tower", "projector", "language"]), tokenizer)
     found = learns(**batch)
     assert float(found["landmarks"]) > 0

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from multimodal.errors import CheckpointError, FrameError
-from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_text, save_trunk
+from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_eyes, save_text, save_trunk
 from worldmodel.cli import composed
 from worldmodel.readers import load_clip, load_vlm
 from worldmodel.training.run import run
@@ -21,7 +21,7 @@ STAGES = ("clip", "language", "projector", "instruct", "preference")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vlm")
     record_scenes(folder / "scenes")
-    save_trunk(folder / "trunk")
+    save_eyes(folder / "trunk")
     save_text(folder / "text")
     return folder
 
@@ -56,6 +56,14 @@ def test_every_stage_leaves_a_verified_model_and_its_figures(trained):
         account = json.loads((trained / stage / "training.json").read_text())
         assert account["steps"] == 2
         assert np.isfinite(account["losses"]["loss"])
+
+
+def test_clip_and_the_vlm_read_the_things_that_the_world_models_reader_cuts_out(trained):
+    for stage in ("clip", "projector", "instruct", "preference"):
+        config = json.loads((trained / stage / "model" / "config.json").read_text())
+        assert config["slots"] == 6
+        assert len(config["reader"]) == 16
+        assert any(name.startswith("tower.things.shape") for name in weights(trained, stage))
 
 
 def test_the_projector_stage_moves_the_projector_and_no_other_bit(trained):

@@ -1,6 +1,7 @@
 """Small recorded scenes and a small trunk, to test CLIP and the vision-language model with."""
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from multimodal.language.corpus import sentences
 from multimodal.store import EpisodeStore, StoreSettings
 from multimodal.text_tokenizer import train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
+from worldmodel.checkpoint import shipped
 
 TINY = [
     "size=tiny",
@@ -55,6 +57,13 @@ def save_trunk(folder: Path, seed: int = 0) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         VideoTokenizer(latent_channels=8, width=16).save_pretrained(folder)
+    return folder
+
+
+def save_eyes(folder: Path) -> Path:
+    """An untrained tokeniser beside the shipped reader of layers, as a world model has them."""
+    save_trunk(folder / "tokenizer")
+    shutil.copytree(shipped("push") / "layer_reader", folder / "layer_reader")
     return folder
 
 

@@ -8,6 +8,7 @@ more takes fewer steps.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
@@ -146,7 +147,7 @@ def _clips(
     tokenizer = text_tokenizer(source)
     crops = SpeechCrops(corpus, split, _AUDIO_HOPS * HOP, seed, _DRAWS)
     height_px = source.flat.frames.shape[1]
-    tokens = (height_px // STRIDE) ** 2 // int(source.cfg.size.projector.merge) ** 2
+    tokens = (height_px // STRIDE) ** 2 // math.prod(source.cfg.size.projector.merge)
     return JointClips(
         source.flat,
         crops,
@@ -172,7 +173,7 @@ def _vlm(source: Source, clip: ClipModel, seen: dict[str, int]) -> VlmModel:
         mark_ids=asdict(Marks.of(tokenizer)),
         **seen,
         **tower,
-        merge=int(size.projector.merge),
+        merge=tuple(size.projector.merge),
     )
 
 
@@ -198,14 +199,14 @@ def _measure(arm: JointObjective, test: JointClips) -> dict[str, float]:
         "rollout_psnr": _psnr(arm.trunk.decode(memory.latents[:, None]), true),
         "frozen_psnr": _psnr(video[:, :1].float() / 255, true),
     }
-    batch["latents"] = arm.seen(video, latents)
+    batch["glances"] = arm.seen(video, latents)
     hidden = arm.vision.hidden(batch)[:, :-1]
     said = arm.vision.language.get_output_embeddings()(hidden).argmax(-1)
     labels = batch["labels"][:, 1:]
     # The end of an answer is always said rightly.
     counted = (labels != IGNORED) & (labels != arm.vision.marks.eos)
     row["answers_right"] = float((said == labels)[counted].float().mean())
-    pictures = arm.clip.image_vectors(arm.clip.features(batch["latents"]))
+    pictures = arm.clip.image_vectors(arm.clip.features(batch["glances"]))
     near = pictures @ arm.clip.text_vectors(batch["text"]).T
     own = near.diagonal()[:, None]
     row["caption_rank_share"] = float((near > own).float().mean())

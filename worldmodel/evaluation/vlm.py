@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
+from torch import Tensor
 
 from multimodal.errors import DatasetError
 from multimodal.flat import FlatEpisodes
+from multimodal.glance import GlanceLayout
 from multimodal.language import Scene
 from multimodal.vlm.descriptions import describe, false_objects
 from multimodal.vlm.hub import open_vlm
@@ -34,7 +37,7 @@ from worldmodel.intervals import Interval, ratio_interval
 from worldmodel.readers import load_vlm
 from worldmodel.runs import RunDirectory
 
-__all__ = ["evaluate", "exact_matches", "open_model", "say"]
+__all__ = ["Looked", "evaluate", "exact_matches", "open_model", "say"]
 
 KINDS = ("count", "colour", "shape", "relation", "nearest", "position", "existence", "moved")
 PRINTED = {"reading": "reading", "chart": "reading"}
@@ -52,12 +55,42 @@ def exact_matches(cases: Sequence[Case], answers: Sequence[str]) -> NDArray[np.f
     return np.array(right, np.float64)
 
 
+class Looked:
+    """What was looked at already, so that asking about it again costs no second look."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[GlanceLayout, bytes], Tensor] = {}
+
+    def look(self, vlm: SharedVlm, clips: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
+        """Clips as a model reads them, each frame once."""
+        size_px, layout = vlm.model.config.size_px, vlm.model.layout
+        frames = {(layout, frame.tobytes()): frame for clip in clips for frame in clip}
+        new = {name: frame for name, frame in frames.items() if name not in self._known}
+        if new:
+            seen = vlm.eyes.look(np.stack(list(new.values())), size_px, layout)
+            self._known |= dict(zip(new, seen.half(), strict=True))
+        return [
+            torch.stack([self._known[layout, frame.tobytes()] for frame in clip]).float()
+            for clip in clips
+        ]
+
+
 def say(
-    vlm: VisualAnswerer, clips: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+    vlm: VisualAnswerer,
+    clips: Sequence[NDArray[np.uint8]],
+    questions: Sequence[str],
+    looked: Looked | None = None,
 ) -> list[str]:
-    """What a model answers; many at once where it can."""
+    """What a model answers; many at once where it can.
+
+    Args:
+        vlm: the model.
+        clips: of each question, uint8 (T, H, W, 3).
+        questions: as many.
+        looked: what models with the same eyes looked at before; filled on the way.
+    """
     if isinstance(vlm, SharedVlm):
-        return vlm.answers(clips, questions)
+        return vlm.answers_to((looked or Looked()).look(vlm, clips), questions)
     return [vlm.answer(clip, text) for clip, text in zip(clips, questions, strict=True)]
 
 
@@ -80,11 +113,12 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
     """
     vlm = open_model(str(cfg.checkpoint or cfg.model), cfg.trunk)
     cases, guesser = _examination(cfg)
-    answers = say(vlm, [c.frames for c in cases], [c.question.text for c in cases])
+    looked = Looked()
+    answers = say(vlm, [c.frames for c in cases], [c.question.text for c in cases], looked)
     right = exact_matches(cases, answers)
     report = _by_group(cases, right, "vlm", cfg)
-    report |= _controls(vlm, cases, right, guesser, cfg)
-    report |= _false_objects(vlm, cases, right, cfg)
+    report |= _controls(vlm, cases, right, guesser, cfg, looked)
+    report |= _false_objects(vlm, cases, right, cfg, looked)
     report |= _answer_ms(vlm, cases)
     records = [_record(case, said) for case, said in zip(cases, answers, strict=True)]
     directory.write_json("answers.json", records)
@@ -140,11 +174,13 @@ def _controls(
     right: NDArray[np.float64],
     guesser: Guesser,
     cfg: DictConfig,
+    looked: Looked,
 ) -> dict[str, dict[str, float]]:
     """Blank pictures, other cases' pictures, and no picture at all."""
     texts = [case.question.text for case in cases]
-    blank = exact_matches(cases, say(vlm, [np.full_like(c.frames, _BLANK) for c in cases], texts))
-    shuffled = exact_matches(cases, say(vlm, _exchanged(cases), texts))
+    blanks = [np.full_like(case.frames, _BLANK) for case in cases]
+    blank = exact_matches(cases, say(vlm, blanks, texts, looked))
+    shuffled = exact_matches(cases, say(vlm, _exchanged(cases), texts, looked))
     guessed = exact_matches(cases, [guesser.answer(case.question) for case in cases])
     report = {
         "vlm_blank": _interval(blank, cfg),
@@ -172,13 +208,17 @@ def _exchanged(cases: Sequence[Case]) -> list[NDArray[np.uint8]]:
 
 
 def _false_objects(
-    vlm: VisualAnswerer, cases: Sequence[Case], right: NDArray[np.float64], cfg: DictConfig
+    vlm: VisualAnswerer,
+    cases: Sequence[Case],
+    right: NDArray[np.float64],
+    cfg: DictConfig,
+    looked: Looked,
 ) -> dict[str, dict[str, float]]:
     """Objects that descriptions name and the scene has not; against the model before DPO."""
     clips, texts, scenes = _scenes_to_describe(cfg)
 
     def wrong(model: VisualAnswerer) -> NDArray[np.float64]:
-        said = say(model, clips, texts)
+        said = say(model, clips, texts, looked)
         return np.array([false_objects(t, s) for t, s in zip(said, scenes, strict=True)], float)
 
     now = wrong(vlm)
@@ -191,7 +231,7 @@ def _false_objects(
     if before.sum() > 0:
         report["false_objects_ratio"] = _paired_ratio(now, before, cfg)
     texts = [case.question.text for case in cases]
-    had = exact_matches(cases, say(earlier, [case.frames for case in cases], texts))
+    had = exact_matches(cases, say(earlier, [case.frames for case in cases], texts, looked))
     report["dpo_accuracy_loss"] = _interval(had - right, cfg)
     return report
 

@@ -16,6 +16,8 @@ from multimodal.language import (
     SHAPES,
     TRAINING_COMBINATIONS,
 )
+from multimodal.language.vocabulary import COLOUR_RGB
+from multimodal.things import blurred, tinted
 from worldmodel.objectives.landmarks import LandmarkHead
 
 __all__ = ["ClipObjective", "contrast", "truth"]
@@ -23,7 +25,10 @@ __all__ = ["ClipObjective", "contrast", "truth"]
 _PLACES_WEIGHT = 2.0
 _LANDMARKS_WEIGHT = 3.0
 _KINDS = [(COLOURS.index(colour), SHAPES.index(shape)) for colour, shape in TRAINING_COMBINATIONS]
-_NEVER = {COLOURS.index(colour): SHAPES.index(shape) for colour, shape in HELD_OUT_COMBINATIONS}
+_NEVER = [
+    {SHAPES.index(shape) for each, shape in HELD_OUT_COMBINATIONS if each == colour}
+    for colour in COLOURS
+]
 
 
 def _unproven() -> tuple[Tensor, Tensor]:
@@ -33,14 +38,27 @@ def _unproven() -> tuple[Tensor, Tensor]:
     from crosses learns that purple is never a cross, and says so of the first purple cross.
 
     Returns:
-        bool (18, 28): for each training combination the prompts with the shape that its colour
-        never has; and int64 (18,): all combinations of that shape as bits.
+        bool (18, 28): for each training combination the prompts with a shape that its colour
+        never has; and int64 (18,): all combinations of such shapes as bits.
     """
     named = [shape for _, shape in _KINDS] + [-1] * len(COLOURS) + list(range(len(SHAPES)))
     never = [_NEVER[colour] for colour, _ in _KINDS]
-    prompts = torch.tensor([[shape == each for shape in named] for each in never])
-    pairs = [sum(1 << (c * len(SHAPES) + each) for c in range(len(COLOURS))) for each in never]
+    prompts = torch.tensor([[shape in each for shape in named] for each in never])
+    pairs = [
+        sum(1 << (c * len(SHAPES) + shape) for c in range(len(COLOURS)) for shape in each)
+        for each in never
+    ]
     return prompts, torch.tensor(pairs)
+
+
+def _held_out_colours() -> Tensor:
+    """The colours that each shape is held out in, (4, M, 3), as often as needed."""
+    colours = [
+        [COLOUR_RGB[colour] for colour, each in sorted(HELD_OUT_COMBINATIONS) if each == shape]
+        for shape in SHAPES
+    ]
+    most = max(map(len, colours))
+    return torch.tensor([(most * each)[:most] for each in colours])
 
 
 def truth(shown: Tensor, named: Tensor, exact: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,6 +110,8 @@ class ClipObjective(nn.Module):
     prompts_unproven: Tensor
     texts_unproven: Tensor
 
+    never: Tensor
+
     def __init__(
         self, model: ClipModel, prompts: Tensor, tokenizer: PreTrainedTokenizerBase
     ) -> None:
@@ -101,13 +121,14 @@ class ClipObjective(nn.Module):
         self.landmarks = LandmarkHead(model.config.width)
         self.register_buffer("prompts", prompts, persistent=False)
         self.register_buffer("kinds", torch.tensor(_KINDS), persistent=False)
+        self.register_buffer("never", _held_out_colours(), persistent=False)
         prompts_unproven, texts_unproven = _unproven()
         self.register_buffer("prompts_unproven", prompts_unproven, persistent=False)
         self.register_buffer("texts_unproven", texts_unproven, persistent=False)
 
     def forward(
         self,
-        latents: Tensor,
+        glances: Tensor,
         text: Tensor,
         wrong: Tensor,
         shown: Tensor,
@@ -115,11 +136,8 @@ class ClipObjective(nn.Module):
         exact: Tensor,
         places: Tensor,
         things: Tensor,
-        shapes: Tensor,
-        dense_latents: Tensor | None = None,
-        dense_changes: Tensor | None = None,
+        dense: Tensor | None = None,
         landmarks: Tensor | None = None,
-        **_: Tensor,
     ) -> dict[str, Tensor]:
         """Loss of a batch of captioned pictures, as `CaptionedPictures` serves them."""
         model, count = self.model, len(text)
@@ -127,18 +145,14 @@ class ClipObjective(nn.Module):
         prompts = self.prompts[template]
         texts = model.text_vectors(_together(text, wrong, prompts))
         right, spoiled, prompts = texts.split([count, count, len(prompts)])
-        dense = torch.zeros((), device=text.device)
-        if dense_latents is None or dense_changes is None or landmarks is None:
-            features = model.tower(latents)
+        dense_loss = torch.zeros((), device=text.device)
+        if dense is None or landmarks is None:
+            features = model.features(glances)
         else:
-            # Half precision, in which latents are stored, cannot be joined under autocast.
-            latents, changes = latents.float(), dense_changes.float()
-            seen = model.tower(
-                torch.cat([latents, dense_latents.float()]),
-                torch.cat([torch.zeros_like(latents), changes]),
-            )
-            features, shown_densely = seen.split([count, len(dense_latents)])
-            dense = self.landmarks(shown_densely, landmarks)
+            # Half precision, in which frames are kept, cannot be joined under autocast.
+            features = model.features(torch.cat([glances.float(), dense.float()]))
+            dense_loss = self.landmarks(features[count:], landmarks)
+            features = features[:count]
         images = model.image_vectors(features)
         true, unknown = truth(shown, named, exact)
         alone, first = (things >= 0).sum(-1) == 1, things.amax(-1)
@@ -152,50 +166,68 @@ class ClipObjective(nn.Module):
             torch.cat([logits, near], 1), torch.cat([true, no], 1), torch.cat([unknown, no], 1)
         )
         to_image = contrast(logits.T, true.T, unknown.T)
-        rows, slots = torch.where(shapes >= 0)
+        rows, slots = torch.where(things >= 0)
         found = model.place_vectors(features[rows, places[rows, slots]])
         place_logits = scale * found @ prompts.T
         wanted = things[rows, slots]
-        place_loss = self._naming(place_logits, wanted, shapes[rows, slots])
-        single = (shapes >= 0).sum(-1) == 1
-        if bool(single.any()):
-            whole = scale * images[single] @ prompts.T
-            shape = shapes.amax(-1)[single]
-            place_loss = place_loss + self._naming(whole, first[single], shape)
-        named_things = wanted >= 0
+        place_loss = self._naming(place_logits, wanted) + self._parts(
+            glances, places, things, prompts
+        )
+        if bool(alone.any()):
+            whole = scale * images[alone] @ prompts.T
+            place_loss = place_loss + self._naming(whole, first[alone])
         loss = (to_text + to_image) / 2 + _PLACES_WEIGHT * place_loss
-        loss = loss + _LANDMARKS_WEIGHT * dense
+        loss = loss + _LANDMARKS_WEIGHT * dense_loss
         return {
             "loss": loss,
             "contrastive": (to_text + to_image).detach() / 2,
-            "landmarks": dense.detach(),
+            "landmarks": dense_loss.detach(),
             "near_right": (logits.diagonal() > near[:, 0]).float().mean(),
-            "place_right": _share_right(
-                place_logits[named_things, : len(_KINDS)], wanted[named_things]
-            ),
+            "place_right": _share_right(place_logits[:, : len(_KINDS)], wanted),
             "scale": scale.detach(),
         }
 
-    def _naming(self, logits: Tensor, wanted: Tensor, shapes: Tensor) -> Tensor:
-        """Cross-entropy of an object's name, its colour and its shape, scalar.
+    def _parts(self, glances: Tensor, places: Tensor, things: Tensor, prompts: Tensor) -> Tensor:
+        """Cross-entropy of shapes of things in other colours, and of colours without outlines.
 
-        Colour and shape by themselves keep the two apart in text and picture, which is what
-        carries over to combinations never seen together.
+        Each by itself keeps the two apart in text and picture, which is what carries over to
+        combinations never seen together. Zero where nothing is cut out.
+
+        Args:
+            glances: of the pictures.
+            places: the tower's feature of each object.
+            things: its combination, negative for none.
+            prompts: vectors of the 28 prompts.
+        """
+        layout, tower = self.model.layout, self.model.tower
+        rows, slots = torch.where((things >= 0) & (places >= layout.tokens))
+        if tower.things is None or not len(rows):
+            return torch.zeros((), device=glances.device)
+        kinds = self.kinds[things[rows, slots]]
+        cut = layout.parts(glances).things[rows, places[rows, slots] - layout.tokens].float()
+        both = torch.cat([tinted(cut, self.never[kinds[:, 1]]), blurred(cut)])
+        found = self.model.place_vectors(tower.things(both[:, None])[:, 0])
+        logits = self.model.scale * found @ prompts[len(_KINDS) :].T
+        shapes, colours = logits[: len(cut), len(COLOURS) :], logits[len(cut) :, : len(COLOURS)]
+        return (F.cross_entropy(shapes, kinds[:, 1]) + F.cross_entropy(colours, kinds[:, 0])) / 2
+
+    def _naming(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy of an object's name among those of training, scalar.
+
+        Where nothing is cut out, colour and shape are named by themselves here.
 
         Args:
             logits: (X, 28), of the prompts.
-            wanted: its combination among the 18, negative in a colour without a name; (X,).
-            shapes: its shape; (X,).
+            wanted: its combination among the 18; (X,).
         """
-        known = wanted >= 0
-        barred = self.prompts_unproven[wanted.clamp(min=0)] & known[:, None]
-        logits = logits.masked_fill(barred, -torch.inf)
+        logits = logits.masked_fill(self.prompts_unproven[wanted], -torch.inf)
         names, colours, forms = logits.split([len(_KINDS), len(COLOURS), len(SHAPES)], 1)
-        loss = F.cross_entropy(forms, shapes)
-        if bool(known.any()):
-            loss = loss + F.cross_entropy(names[known], wanted[known])
-            loss = loss + F.cross_entropy(colours[known], self.kinds[wanted[known], 0])
-        return loss / 3
+        loss = F.cross_entropy(names, wanted)
+        if self.model.tower.things is not None:
+            return loss
+        kinds = self.kinds[wanted]
+        loss = loss + F.cross_entropy(colours, kinds[:, 0])
+        return (loss + F.cross_entropy(forms, kinds[:, 1])) / 3
 
     def export(self, directory: Path) -> None:
         """Write the model and the tokeniser of texts into `directory`."""

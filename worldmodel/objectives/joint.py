@@ -92,15 +92,16 @@ class JointObjective(nn.Module):
         self.dynamics.after_step(step)
 
     def seen(self, video: Tensor, latents: Tensor) -> Tensor:
-        """What readers see of the last frames (B, N, C).
+        """What readers see of the last frames (B, N · C): the trunk's tokens and nothing else.
 
         Args:
             video: uint8 (B, T, H, W, 3).
             latents: the trunk's of its frames, the last one last, (B, t, N, C).
         """
         if self.sharing == "two_encoders":
-            return self.__dict__["second"].encode(video[:, -1:])[:, 0]
-        return latents[:, -1] if self.sharing == "shared" else latents[:, -1].detach()
+            return self.__dict__["second"].encode(video[:, -1:])[:, 0].flatten(1)
+        last = latents[:, -1].flatten(1)
+        return last if self.sharing == "shared" else last.detach()
 
     def forward(
         self,
@@ -133,7 +134,7 @@ class JointObjective(nn.Module):
         pixels = self.pixels.reconstruction(latents, ends)
         seen = self.seen(video, latents)
         losses = {"pixels": pixels["loss"], "clip": self._contrast(seen, text)}
-        answers = self.vlm(**rows, latents=seen)
+        answers = self.vlm(**rows, glances=seen)
         losses["vlm"] = answers["loss"]
         if self.balance is None:
             loss, weights = torch.stack(list(losses.values())).sum(), {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,11 +29,10 @@ class LandmarkHead(nn.Module):
         """Binary cross-entropy, summed over kinds and averaged over tokens; scalar.
 
         Args:
-            features_BND: of the tower.
-            landmarks_BNK: from `multimodal.landmarks.landmarks`, negative where unknown.
+            features_BND: of the tower, those of the grid first.
+            landmarks_BNK: from `multimodal.landmarks.landmarks`.
         """
-        known = landmarks_BNK >= 0
-        logits = self.read(features_BND).float()
-        wanted = landmarks_BNK.float().clamp(min=0)
+        logits = self.read(features_BND[:, : landmarks_BNK.shape[1]]).float()
+        wanted = landmarks_BNK.float()
         each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        return torch.where(known, each, 0).sum(-1).mean()
+        return each.sum(-1).mean()

@@ -15,9 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from multimodal.errors import MissingExtraError
 from multimodal.vlm.language import hidden_states, next_logits
 from multimodal.vlm.model import VlmModel, answer_log_probability
+from multimodal.vlm.preferences import KEPT
 from multimodal.vlm.shared import TEXT_FOLDER
 from multimodal.vlm.turns import IGNORED
 from worldmodel.objectives.landmarks import LandmarkHead
+from worldmodel.objectives.spelling import SpellingLoss
 
 __all__ = ["AnswerObjective", "LanguageObjective", "PreferenceObjective", "train_only"]
 
@@ -25,6 +27,7 @@ __all__ = ["AnswerObjective", "LanguageObjective", "PreferenceObjective", "train
 # preference alone may lower both, as long as the rejected one falls faster.
 _CHOSEN_WEIGHT = 0.5
 _LANDMARKS_WEIGHT = 1.0
+_SPELLING_WEIGHT = 0.3
 
 
 def train_only(model: VlmModel, parts: Sequence[str]) -> VlmModel:
@@ -69,7 +72,8 @@ class LanguageObjective(nn.Module):
 class AnswerObjective(nn.Module):
     """Cross-entropy of the answers' tokens; questions are given, not learnt.
 
-    Where the tower learns and the batch says what each of its tokens shows, it learns that too.
+    Where the batch says what each token shows, the projector also learns to bring it near the word
+    for that, and the tower, where it learns, to see it.
 
     Args:
         model: the model, with what is to learn left free by `train_only`.
@@ -91,22 +95,23 @@ class AnswerObjective(nn.Module):
         self.__dict__["adapter"] = _with_lora(model, lora_rank) if lora_rank else None
         learns = any(weight.requires_grad for weight in model.tower.parameters())
         self.landmarks = LandmarkHead(model.config.width) if learns else None
+        self.spelling = SpellingLoss(tokenizer)
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Loss of a batch from `collate_rows`; also the share of tokens that are guessed right."""
-        features = self.model.features(batch["ids"], batch["latents"])
+        features = self.model.features(batch["ids"], batch["glances"])
         logits, ids, _ = self.model.answer_logits(batch, features)
         answers = F.cross_entropy(logits, ids)
         right = (logits.argmax(-1) == ids).float().mean()
-        if self.landmarks is None or "landmarks" not in batch:
+        if "landmarks" not in batch:
             return {"loss": answers, "right": right.detach()}
+        spelled = self.spelling(self.model, features, batch["named"], batch["landmarks"])
+        told = {"answers": answers.detach(), "spelling": spelled.detach(), "right": right.detach()}
+        loss = answers + _SPELLING_WEIGHT * spelled
+        if self.landmarks is None:
+            return {"loss": loss, **told}
         dense = self.landmarks(features, batch["landmarks"])
-        return {
-            "loss": answers + _LANDMARKS_WEIGHT * dense,
-            "answers": answers.detach(),
-            "landmarks": dense.detach(),
-            "right": right.detach(),
-        }
+        return {"loss": loss + _LANDMARKS_WEIGHT * dense, "landmarks": dense.detach(), **told}
 
     def export(self, directory: Path) -> None:
         """Write the model and the tokeniser of texts into `directory`, LoRA merged into it."""
@@ -134,6 +139,8 @@ def _with_lora(model: VlmModel, rank: int) -> Any:
 class PreferenceObjective(AnswerObjective):
     """Direct preference optimisation (arXiv 2305.18290): true answers over false ones.
 
+    Rows of questions that come beside the pairs are answered as in instruction tuning.
+
     Args:
         model: the model, as it came out of instruction tuning; a frozen copy is the reference.
         tokenizer: goes beside the exported model.
@@ -152,6 +159,8 @@ class PreferenceObjective(AnswerObjective):
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Loss of a batch from `collate_pairs`; also the share of pairs ordered rightly."""
+        kept = {n.removeprefix(KEPT): v for n, v in batch.items() if n.startswith(KEPT)}
+        batch = {name: value for name, value in batch.items() if not name.startswith(KEPT)}
         reference = self.__dict__["reference"].to(batch["ids"].device)
         likely = answer_log_probability(self.model, batch)
         with torch.no_grad():
@@ -161,8 +170,13 @@ class PreferenceObjective(AnswerObjective):
         true, false = likely.chunk(2)
         tokens = (batch["labels"] != IGNORED).sum(-1).chunk(2)[0]
         loss = -F.logsigmoid(margin).mean() - _CHOSEN_WEIGHT * (true / tokens).mean()
+        answers = loss.new_zeros(())
+        if kept:
+            logits, ids, _ = self.model.answer_logits(kept)
+            answers = F.cross_entropy(logits, ids)
         return {
-            "loss": loss,
+            "loss": loss + answers,
+            "answers": answers.detach(),
             "ordered": (true > false).float().mean(),
             "margin": margin.detach().mean(),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ from transformers import PreTrainedTokenizerBase
 
 from multimodal.clip import ClipModel
 from multimodal.clip_data import CaptionedPictures, prompt_ids
+from multimodal.eyes import Eyes
 from multimodal.flat import FlatEpisodes
 from multimodal.landmarks import LandmarkPictures
-from multimodal.pictures import Pictures, turned_pictures
+from multimodal.pictures import Pictures
 from multimodal.store import EpisodeStore
 from multimodal.text_tokenizer import load_text_tokenizer, train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
@@ -23,7 +25,8 @@ from worldmodel.device import choose_compute
 from worldmodel.durable import atomic_directory
 from worldmodel.latents import cached_latents
 from worldmodel.objectives.clip import ClipObjective
-from worldmodel.readers import trunk_folder
+from worldmodel.readers import named_eyes, trunk_folder
+from worldmodel.seen_things import cached_things
 from worldmodel.training.processes import first_process_first
 from worldmodel.training.work import Work
 
@@ -33,7 +36,10 @@ if TYPE_CHECKING:
 __all__ = [
     "clip_inputs",
     "clip_work",
+    "eyes",
+    "eyes_inputs",
     "open_flat",
+    "pictures_in",
     "printed_pictures",
     "seen_latents",
     "text_tokenizer",
@@ -45,10 +51,8 @@ __all__ = [
 _DRAWS = 2**22
 _VALIDATION_PICTURES = 512
 _TEXT_LENGTH = 48
-_TURNED = 6000
-_TURNED_VALIDATION = 200
-# How often landmarks are learnt from a dataset, from its frames with turned hues, and from print.
-_DENSE_SHARES = (1.0, 0.5, 0.7)
+# How often landmarks are learnt from a dataset's own frames, and from print.
+_DENSE_SHARES = (0.4, 1.0)
 
 
 def trunk(source: Source) -> VideoTokenizer:
@@ -56,15 +60,25 @@ def trunk(source: Source) -> VideoTokenizer:
     return open_trunk(trunk_folder(source.cfg.trunk))
 
 
+def eyes(source: Source) -> Eyes:
+    """The shared trunk, and the reader of layers beside it where there is one."""
+    return named_eyes(source.cfg.trunk)
+
+
 def trunk_inputs(source: Source) -> dict[str, Any]:
     """What decides how the pictures are read."""
     return {"trunk": trunk_fingerprint(trunk(source))}
 
 
+def eyes_inputs(source: Source) -> dict[str, Any]:
+    """What decides how CLIP and the vision-language model see."""
+    return eyes(source).names
+
+
 def clip_inputs(source: Source) -> dict[str, Any]:
-    """What else decides what CLIP learns: the trunk, and the print whose landmarks it learns."""
+    """What else decides what CLIP learns: its eyes, and the print whose landmarks it learns."""
     path = source.cfg.reading
-    return {**trunk_inputs(source), "reading": None if path is None else open_flat(path).key}
+    return {**eyes_inputs(source), "reading": None if path is None else open_flat(path).key}
 
 
 def seen_latents(source: Source, flat: FlatEpisodes, data: Path | str) -> NDArray[np.float16]:
@@ -79,13 +93,20 @@ def open_flat(path: Path | str) -> FlatEpisodes:
     return FlatEpisodes.open(EpisodeStore.open(Path(path).parent, Path(path).name))
 
 
+def pictures_in(source: Source, path: Path | str) -> Pictures:
+    """A recorded dataset, looked at once."""
+    flat, reader = open_flat(path), eyes(source).reader
+    latents = seen_latents(source, flat, path)
+    if reader is None:
+        return Pictures(flat, latents)
+    with first_process_first():
+        return Pictures(flat, latents, cached_things(reader, flat, Path(path) / "things"))
+
+
 def printed_pictures(source: Source) -> list[Pictures]:
-    """The signs and charts that the configuration names, through the trunk; none without."""
+    """The signs and charts that the configuration names; none without."""
     path = source.cfg.reading
-    if path is None:
-        return []
-    flat = open_flat(path)
-    return [Pictures(flat, seen_latents(source, flat, path))]
+    return [] if path is None else [pictures_in(source, path)]
 
 
 def text_tokenizer(source: Source) -> PreTrainedTokenizerBase:
@@ -102,36 +123,25 @@ def text_tokenizer(source: Source) -> PreTrainedTokenizerBase:
 
 def clip_work(source: Source) -> Work:
     """Pictures and sentences that agree where the sentence is true."""
-    flat, tokenizer = source.flat, text_tokenizer(source)
-    latents = seen_latents(source, flat, source.cfg.data)
+    tokenizer, own = text_tokenizer(source), pictures_in(source, source.cfg.data)
     architecture: Any = OmegaConf.to_container(source.cfg.size.clip, resolve=True)
-    eyes = trunk(source)
     shape = {
-        "trunk": trunk_fingerprint(eyes),
-        "size_px": flat.frames.shape[1],
-        "channels": latents.shape[2],
-        "tokens": latents.shape[1],
+        **eyes(source).names,
+        "size_px": own.flat.frames.shape[1],
+        **asdict(own.layout),
         "vocabulary": len(tokenizer),
         "text_length": _TEXT_LENGTH,
     }
+    sources = [own, *printed_pictures(source)]
 
-    own = Pictures(flat, latents)
-    printed = printed_pictures(source)
-
-    def pictures(split: str, seed: int, samples: int, most: int) -> CaptionedPictures:
-        turned = turned_pictures(flat, eyes, split, most, source.cfg.seed)
-        sources = [own, turned, *printed]
+    def pictures(split: str, seed: int, samples: int) -> CaptionedPictures:
         dense = LandmarkPictures(sources, _DENSE_SHARES[: len(sources)], split, seed, samples)
-        return CaptionedPictures(
-            own, tokenizer, split, seed, samples, _TEXT_LENGTH, turned=turned, dense=dense
-        )
+        return CaptionedPictures(own, tokenizer, split, seed, samples, _TEXT_LENGTH, dense=dense)
 
     return Work(
         lambda: ClipObjective(
             ClipModel(**shape, **architecture), prompt_ids(tokenizer, _TEXT_LENGTH), tokenizer
         ),
-        pictures("train", source.cfg.seed, _DRAWS, _TURNED),
-        pictures("validation", 0, _VALIDATION_PICTURES, _TURNED_VALIDATION)
-        if source.holds_out
-        else None,
+        pictures("train", source.cfg.seed, _DRAWS),
+        pictures("validation", 0, _VALIDATION_PICTURES) if source.holds_out else None,
     )

@@ -16,10 +16,10 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from multimodal.clip import ClipModel
-from multimodal.pictures import Pictures, turned_pictures
+from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import load_text_tokenizer
 from multimodal.vlm.language import open_language, small_language
-from multimodal.vlm.model import VlmModel
+from multimodal.vlm.model import VlmModel, frame_tokens
 from multimodal.vlm.preferences import PreferencePairs, collate_pairs, draw_preferences
 from multimodal.vlm.questioned import QuestionedPictures
 from multimodal.vlm.sentences import SentenceRows
@@ -33,12 +33,11 @@ from worldmodel.objectives.vlm import (
     train_only,
 )
 from worldmodel.training.clip_stage import (
+    eyes_inputs,
     open_flat,
+    pictures_in,
     printed_pictures,
-    seen_latents,
     text_tokenizer,
-    trunk,
-    trunk_inputs,
 )
 from worldmodel.training.work import Work
 
@@ -59,9 +58,6 @@ __all__ = [
 # Rows are drawn with their number as the seed; so many differ before they come again.
 _DRAWS = 2**24
 _VALIDATION_ROWS = 128
-# Frames with turned hues, and how many of those are asked about for one of the dataset's own.
-_TURNED = 6000
-_TURNED_SHARE = 0.25
 
 
 def language_data(source: Source) -> dict[str, Any]:
@@ -84,7 +80,7 @@ def vlm_data(source: Source) -> dict[str, Any]:
 
 
 def vlm_inputs(*earlier: str) -> Callable[[Source], dict[str, Any]]:
-    """What else decides a stage's result: the trunk, and the weights of earlier stages."""
+    """What else decides a stage's result: the eyes, and the weights of earlier stages."""
 
     def inputs(source: Source) -> dict[str, Any]:
         weights = {
@@ -95,16 +91,14 @@ def vlm_inputs(*earlier: str) -> Callable[[Source], dict[str, Any]]:
             )
             for stage in earlier
         }
-        return {**trunk_inputs(source), **weights}
+        return {**eyes_inputs(source), **weights}
 
     return inputs
 
 
 def pictures_of(source: Source) -> list[Pictures]:
-    """The datasets through the trunk: scenes, and where there are such, signs and charts."""
-    flat = open_flat(source.cfg.data)
-    own = Pictures(flat, seen_latents(source, flat, source.cfg.data))
-    return [own, *printed_pictures(source)]
+    """The datasets, looked at once: scenes, and where there are such, signs and charts."""
+    return [pictures_in(source, source.cfg.data), *printed_pictures(source)]
 
 
 def language_work(source: Source) -> Work:
@@ -132,7 +126,7 @@ def projector_work(source: Source) -> Work:
     clip = ClipModel.from_pretrained(source.model("clip"))
     tokenizer = load_text_tokenizer(source.model("language") / TEXT_FOLDER)
     marks = Marks.of(tokenizer)
-    seen = ("trunk", "size_px", "channels", "tokens")
+    seen = ("trunk", "reader", "size_px", "channels", "tokens", "slots", "fine_px")
     shared = (*seen, "width", "hidden", "layers", "heads", "neighbours", "changes")
 
     def build() -> AnswerObjective:
@@ -147,7 +141,7 @@ def projector_work(source: Source) -> Work:
         model.language.load_state_dict(language.state_dict())
         return AnswerObjective(train_only(model, ["projector"]), tokenizer)
 
-    return _answers(source, build, tokenizer, clip.config.tokens // size["merge"] ** 2)
+    return _answers(source, build, tokenizer, frame_tokens({**clip.config, **size}))
 
 
 def instruct_work(source: Source) -> Work:
@@ -163,16 +157,15 @@ def instruct_work(source: Source) -> Work:
             int(source.cfg.size.instruct.lora_rank),
         )
 
-    config = VlmModel.load_config(folder)
-    return _answers(source, build, tokenizer, config["tokens"] // config["merge"] ** 2)
+    return _answers(source, build, tokenizer, frame_tokens(VlmModel.load_config(folder)))
 
 
 def preference_work(source: Source) -> Work:
     """True descriptions over the model's own false ones."""
     folder = source.model("instruct")
     tokenizer = load_text_tokenizer(folder / TEXT_FOLDER)
-    scenes = pictures_of(source)[0]
-    size = source.cfg.size.preference
+    pictures, size = pictures_of(source), source.cfg.size.preference
+    shares = _shares(source, pictures)
 
     def build() -> PreferenceObjective:
         model = VlmModel.from_pretrained(folder)
@@ -182,35 +175,37 @@ def preference_work(source: Source) -> Work:
     model = VlmModel.from_pretrained(folder).eval()
 
     def pairs(seed: int, frames: int) -> PreferencePairs:
-        drawn = draw_preferences(model, tokenizer, scenes, frames, seed)
-        return PreferencePairs(drawn, scenes, tokenizer, model)
+        drawn = draw_preferences(model, tokenizer, pictures[0], frames, seed)
+        kept = QuestionedPictures(
+            pictures, shares, tokenizer, model.marks, model.frame_tokens, "train", seed, len(drawn)
+        )
+        return PreferencePairs(drawn, pictures[0], tokenizer, model, kept)
 
-    seed = source.cfg.seed
+    # Other questions than those of instruction tuning, which had the seed itself.
+    seed = source.cfg.seed + 1
     train, validation = pairs(seed, int(size.frames)), pairs(seed + 1, _VALIDATION_ROWS // 2)
     return Work(build, train, validation, collate_pairs)
+
+
+def _shares(source: Source, pictures: list[Pictures]) -> list[float]:
+    """How often each dataset is asked about."""
+    return [1.0, float(source.cfg.reading_share)][: len(pictures)]
 
 
 def _answers(
     source: Source,
     build: Callable[[], nn.Module],
     tokenizer: PreTrainedTokenizerBase,
-    frame_tokens: int,
+    tokens: int,
 ) -> Work:
-    marks, pictures, eyes = Marks.of(tokenizer), pictures_of(source), trunk(source)
-    shares = [_TURNED_SHARE, 1.0, float(source.cfg.reading_share)]
+    marks, pictures = Marks.of(tokenizer), pictures_of(source)
+    shares = _shares(source, pictures)
 
-    def questioned(split: str, seed: int, samples: int, most: int) -> QuestionedPictures:
-        turned = turned_pictures(pictures[0].flat, eyes, split, most, source.cfg.seed)
-        sources = [turned, *pictures]
-        return QuestionedPictures(
-            sources, shares[: len(sources)], tokenizer, marks, frame_tokens, split, seed, samples
-        )
+    def questioned(split: str, seed: int, samples: int) -> QuestionedPictures:
+        return QuestionedPictures(pictures, shares, tokenizer, marks, tokens, split, seed, samples)
 
-    validation = None
-    if source.holds_out:
-        validation = questioned("validation", 0, _VALIDATION_ROWS, _VALIDATION_ROWS)
-    train = questioned("train", source.cfg.seed, _DRAWS, _TURNED)
-    return Work(build, train, validation, collate_rows)
+    validation = questioned("validation", 0, _VALIDATION_ROWS) if source.holds_out else None
+    return Work(build, questioned("train", source.cfg.seed, _DRAWS), validation, collate_rows)
 
 
 def _language(

@@ -1,18 +1,17 @@
-"""Rows of questions: what they hold, what is asked of turned hues, what words are no choice."""
+"""Rows of questions: what they hold, what words are no choice."""
 
 import numpy as np
 import pytest
 
 from multimodal.landmarks import KINDS as LANDMARKS
-from multimodal.language import COLOURS, HELD_OUT_COMBINATIONS, Question, Scene
+from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene
 from multimodal.language.scene import SceneObject
-from multimodal.pictures import NAMELESS, Pictures, turned_pictures
+from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import decode_ids, encode_text, load_text_tokenizer
-from multimodal.tokenizer import VideoTokenizer
 from multimodal.vlm.questioned import QuestionedPictures
 from multimodal.vlm.turns import IGNORED, Marks
 from multimodal.vlm.unproven import Unproven
-from tests.worldmodel.vlm_recordings import record_scenes, save_text, save_trunk
+from tests.worldmodel.vlm_recordings import record_scenes, save_text
 from worldmodel.evaluation.vlm_cases import open_flat
 
 SCENE = Scene(
@@ -24,7 +23,6 @@ SCENE = Scene(
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("questioned")
     record_scenes(folder / "scenes")
-    save_trunk(folder / "trunk")
     save_text(folder / "text")
     return folder
 
@@ -39,12 +37,6 @@ def flat(place):
     return open_flat(place / "scenes")
 
 
-@pytest.fixture(scope="module")
-def turned(place, flat):
-    trunk = VideoTokenizer.from_pretrained(place / "trunk", use_safetensors=True).eval()
-    return turned_pictures(flat, trunk, "train", 20, 0)
-
-
 def rows_of(source, tokenizer, count=40):
     marks = Marks.of(tokenizer)
     data = QuestionedPictures([source], [1.0], tokenizer, marks, 64, "train", 0, 1000)
@@ -56,31 +48,19 @@ def own(flat):
     return Pictures(flat, latents)
 
 
-def texts(row, tokenizer):
-    for turn in range(1, row["turns"].max() + 1):
-        yield decode_ids(tokenizer, row["ids"][row["turns"] == turn])
-
-
-def test_every_frame_of_a_row_has_latents_and_landmarks(flat, tokenizer):
-    rows = rows_of(own(flat), tokenizer)
-    assert {len(row["latents"]) for row in rows} >= {1, 2}
+def test_every_frame_of_a_row_is_seen_and_has_landmarks(flat, tokenizer):
+    pictures = own(flat)
+    rows = rows_of(pictures, tokenizer)
+    assert {len(row["glances"]) for row in rows} >= {1, 2}
     for row in rows:
         frames = row["frames"].max()
-        assert row["latents"].shape[:2] == (frames, 64)
+        assert row["glances"].shape == (frames, pictures.layout.numbers)
         assert row["landmarks"].shape == (frames, 64, len(LANDMARKS))
 
 
 def test_the_same_number_gives_the_same_row(flat, tokenizer):
     first, second = rows_of(own(flat), tokenizer, 5), rows_of(own(flat), tokenizer, 5)
     assert all(np.array_equal(a[n], b[n]) for a, b in zip(first, second, strict=True) for n in a)
-
-
-def test_of_turned_hues_no_colour_is_asked_or_said(turned, tokenizer):
-    assert all(thing.colour == NAMELESS for thing in turned.scene(0).objects)
-    said = [text for row in rows_of(turned, tokenizer) for text in texts(row, tokenizer)]
-    assert len(said) > 40
-    assert not any(word in text for text in said for word in (*COLOURS, NAMELESS))
-    assert any("shape" in text for text in said)
 
 
 def words(tokenizer, barred):

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multimodal.errors import CheckpointError, FrameError, TextError
+from multimodal.eyes import Eyes
+from multimodal.layers import LayerReader
 from multimodal.text_tokenizer import train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
-from multimodal.trunk import trunk_fingerprint
 from multimodal.vlm.generate import generate
 from multimodal.vlm.language import small_language
 from multimodal.vlm.model import VlmModel, answer_log_probability
@@ -25,12 +26,15 @@ WORDS = ["What colour is the cube?", "What moved? red cube", "Is there a blue ba
 def vlm():
     torch.manual_seed(0)
     trunk = VideoTokenizer(latent_channels=8, width=16).eval()
+    eyes = Eyes(trunk, LayerReader(slots=3, width=8, dilations=(1,)).eval())
     tokenizer = train_text_tokenizer(WORDS, vocab_size=300)
     language = small_language(tokenizer, width=32, hidden=48, layers=2, heads=2)
     model = VlmModel(
         language_config=language.config.to_diff_dict() | {"model_type": "llama"},
         mark_ids=asdict(Marks.of(tokenizer)),
-        trunk=trunk_fingerprint(trunk),
+        **eyes.names,
+        slots=eyes.slots,
+        fine_px=64,
         channels=8,
         width=16,
         hidden=32,
@@ -40,7 +44,7 @@ def vlm():
     # Fresh weights of 0.02 make every token equally likely; answers should differ.
     for parameter in model.parameters():
         parameter.data.normal_(0, 0.2)
-    return SharedVlm(model, trunk, tokenizer)
+    return SharedVlm(model, eyes, tokenizer)
 
 
 def frames(count=1, seed=0, side=64):
@@ -49,15 +53,15 @@ def frames(count=1, seed=0, side=64):
 
 def test_several_turns_in_a_row_say_what_single_turns_say(vlm):
     model, marks = vlm.model, vlm.model.marks
-    latents = vlm.latents(frames(2))
+    glances = vlm.look(frames(2))
     turns = [Turn((20, 21, 22), (30, marks.eos), 1), Turn((40,), (41, 42, marks.eos), 2)]
     turns.append(Turn((50, 51), (52, marks.eos), 1))
-    packed = assemble(turns, 2, model.frame_tokens, marks) | {"latents": latents.numpy()}
+    packed = assemble(turns, 2, model.frame_tokens, marks) | {"glances": glances.numpy()}
     logits, ids, _ = model.answer_logits(collate_rows([packed]))
     alone = []
     for turn in turns:
         row = assemble([turn], turn.frames, model.frame_tokens, marks)
-        batch = collate_rows([row | {"latents": latents[: turn.frames].numpy()}])
+        batch = collate_rows([row | {"glances": glances[: turn.frames].numpy()}])
         alone.append(model.answer_logits(batch)[:2])
     assert torch.equal(ids, torch.cat([each[1] for each in alone]))
     torch.testing.assert_close(logits, torch.cat([each[0] for each in alone]), atol=1e-4, rtol=1e-4)
@@ -69,7 +73,7 @@ def test_rows_of_a_batch_do_not_disturb_one_another(vlm):
     for number, length in enumerate((2, 9)):
         turn = Turn(tuple(range(20, 20 + length)), (60, 61, marks.eos), 1)
         laid = assemble([turn], 1, model.frame_tokens, marks)
-        rows.append(laid | {"latents": vlm.latents(frames(seed=number)).numpy()})
+        rows.append(laid | {"glances": vlm.look(frames(seed=number)).numpy()})
     together = answer_log_probability(model, collate_rows(rows))
     alone = torch.cat([answer_log_probability(model, collate_rows([row])) for row in rows])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
@@ -100,7 +104,7 @@ def test_answers_depend_on_the_picture(vlm):
     row = assemble([Turn((20, 21), (30, 31), 1)], 1, model.frame_tokens, model.marks)
     likely = [
         answer_log_probability(
-            model, collate_rows([row | {"latents": vlm.latents(frames(seed=seed)).numpy()}])
+            model, collate_rows([row | {"glances": vlm.look(frames(seed=seed)).numpy()}])
         )
         for seed in (0, 1)
     ]
@@ -111,15 +115,15 @@ def test_answers_depend_on_the_picture(vlm):
 def test_cached_generation_equals_uncached(vlm, count):
     model = vlm.model
     ids = torch.tensor([[1, *[3] * (count * model.frame_tokens), 20 + k, 21] for k in range(3)])
-    latents = vlm.latents(frames(3 * count)) if count else torch.zeros(0, 64, 8)
-    cached = generate(model, ids, latents, 12)
-    assert cached == generate(model, ids, latents, 12, cached=False)
+    glances = vlm.look(frames(3 * count)) if count else torch.zeros(0, model.layout.numbers)
+    cached = generate(model, ids, glances, 12)
+    assert cached == generate(model, ids, glances, 12, cached=False)
     assert any(len(said) > 1 for said in cached)
 
 
 def test_saved_and_loaded_it_is_the_same_to_the_last_bit(vlm, tmp_path):
     vlm.save_pretrained(tmp_path)
-    again = SharedVlm.from_pretrained(tmp_path, vlm.trunk)
+    again = SharedVlm.from_pretrained(tmp_path, vlm.eyes)
     before, after = vlm.model.state_dict(), again.model.state_dict()
     assert before.keys() == after.keys()
     assert {name.partition(".")[0] for name in before} == {"tower", "projector", "language"}
@@ -130,22 +134,22 @@ def test_saved_and_loaded_it_is_the_same_to_the_last_bit(vlm, tmp_path):
 def test_another_trunk_is_refused(vlm):
     torch.manual_seed(1)
     with pytest.raises(CheckpointError, match="Use the tokeniser it was trained on"):
-        SharedVlm(vlm.model, VideoTokenizer(latent_channels=8, width=16), vlm.tokenizer)
+        SharedVlm(vlm.model, Eyes(VideoTokenizer(latent_channels=8, width=16)), vlm.tokenizer)
 
 
 def test_a_folder_without_weights_is_refused(vlm, tmp_path):
     vlm.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
-        SharedVlm.from_pretrained(tmp_path, vlm.trunk)
+        SharedVlm.from_pretrained(tmp_path, vlm.eyes)
 
 
 def test_the_choice_is_the_most_probable_answer(vlm):
     model, choices = vlm.model, ["red", "blue", "a green cube"]
     likely = []
     for answer in choices:
-        row = vlm._row(vlm.latents(frames()), "What colour is it?", answer)
-        batch = collate_rows([row | {"latents": vlm.latents(frames()).numpy()}])
+        row = vlm._row(vlm.look(frames()), "What colour is it?", answer)
+        batch = collate_rows([row | {"glances": vlm.look(frames()).numpy()}])
         likely.append(float(answer_log_probability(model, batch)))
     chosen = vlm.answer(frames(), "What colour is it?", choices)
     assert chosen == choices[int(np.argmax(likely))]
