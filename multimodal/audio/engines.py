@@ -185,8 +185,8 @@ def speak_many(
     """
     if voice.engine == "pico" and available("pico"):
         percents = map(_pico_percents, speeds, pitches)
-        said = ((text, *percent) for text, percent in zip(texts, percents, strict=True))
-        for samples in pico_says.say(voice.name, said):
+        orders = ((text, *percent) for text, percent in zip(texts, percents, strict=True))
+        for samples in pico_says.say(voice.name, orders):
             yield torch.frombuffer(bytearray(samples), dtype=torch.int16) / 32768, pico_says.RATE_HZ
         return
     if voice.engine != "festival" or not available("festival") or not texts:

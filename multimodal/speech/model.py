@@ -186,6 +186,7 @@ class SpeechModel(WhisperForConditionalGeneration):
         self.ctc_head = nn.Linear(config.d_model, 1 + len(_LETTERS))
         self.post_init()
         for each in self.near:
+            assert isinstance(each, _Near)
             each.reset()
 
     def encode(self, features: Tensor) -> Tensor:
