@@ -76,11 +76,13 @@ class CompactLanes(LatentLanes):
 
     @torch.no_grad()
     def doubt(self, state: RolloutState, actions: Tensor) -> Tensor:
-        """How far the members are apart about this step, over how far things move (B,)."""
+        """How far the members are apart about this step (B,)."""
         tokens = state.memory.latents
         dynamics: CompactDynamics = self.pipeline.dynamics
-        step = dynamics.foresee(tokens[:, POSE], tokens[:, MOTION], actions)
-        return step.doubt
+        low = torch.from_numpy(self.pipeline.action_low).to(actions)
+        span = torch.from_numpy(self.pipeline.action_high).to(actions) - low
+        scaled = (actions - low) / span * 2 - 1
+        return dynamics.foresee(tokens[:, POSE], tokens[:, MOTION], scaled).doubt
 
 
 class CompactBeginnings:

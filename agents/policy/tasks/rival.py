@@ -85,7 +85,9 @@ def rival_figures(
     Raises:
         MissingExtraError: Stable-Baselines3 is not installed.
     """
-    asked = {"env_id": env_id, "options": dict(options), **asdict(training), **asdict(starts)}
+    told = {"env_id": env_id, "options": dict(options), "training": asdict(training)}
+    # As JSON has it, without tuples; two "steps" are not to be mixed up.
+    asked = json.loads(json.dumps(told | {"starts": asdict(starts)}))
     known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     if known.get("asked") == asked:
         return known
