@@ -141,7 +141,7 @@ class ListenerTiming:
 
     speech_above: float = 0.5
     silence_below: float = 0.35
-    complete_pause_s: float = 0.16
+    complete_pause_s: float = 0.096
     open_pause_s: float = 0.64
     before_s: float = 0.25
     partial_every_s: float = 0.4
