@@ -217,13 +217,15 @@ class CompactDynamics(ModelMixin, ConfigMixin):
                 f"{action_dim} numbers of an action do not fit into a token of {channels}; "
                 f"train with channels={action_dim + 8} or more."
             )
-        self.nets = nn.ModuleList(
+        nets = [
             _mlp((2 * channels + action_dim, hidden, hidden, hidden, 2 * channels))
             for _ in range(members)
-        )
-        for member in self.nets:
-            nn.init.normal_(member[-1].weight, std=0.002)
-            nn.init.zeros_(member[-1].bias)
+        ]
+        for net in nets:
+            last = net[-1]
+            nn.init.normal_(last.get_parameter("weight"), std=0.002)
+            nn.init.zeros_(last.get_parameter("bias"))
+        self.nets = nn.ModuleList(nets)
         self.pose_gain = nn.Parameter(torch.full((context, channels), 1.0))
         self.motion_gain = nn.Parameter(torch.full((context, channels), 0.5))
         self.readout = _mlp((2 * channels, hidden, state_dim)) if state_dim else None

@@ -118,9 +118,8 @@ def collected(
                 return
             seed = recording.seed + index
             rng = np.random.default_rng([seed, 1])
-            made = record_episode(
-                world, seed, min(recording.steps, left), lambda w, r=rng: behaviour(w, r)
-            )
+            acts = _drawing_from(rng, behaviour)
+            made = record_episode(world, seed, min(recording.steps, left), acts)
             left -= len(made.actions)
             yield made
 
@@ -129,3 +128,12 @@ def collected(
     while (have := sum(record.steps for record in store.records)) < until:
         store.append(episodes(until - have))
     return until - begun
+
+
+def _drawing_from(
+    rng: np.random.Generator, behaviour: Callable[[MujocoWorld, np.random.Generator], Behaviour]
+) -> Callable[[MujocoWorld], Behaviour]:
+    def made(world: MujocoWorld) -> Behaviour:
+        return behaviour(world, rng)
+
+    return made

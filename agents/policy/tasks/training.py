@@ -204,9 +204,11 @@ def _improved(
 
 def _keep(acting: tuple[WorldModelPipeline, TaskPolicy], out: Path) -> None:
     """The last world and policy under names without numbers."""
-    for name, model in zip(("world", "policy"), acting, strict=True):
-        with atomic_directory(out / name) as hidden:
-            model.save_pretrained(hidden)
+    world, policy = acting
+    with atomic_directory(out / "world") as hidden:
+        world.save_pretrained(hidden)
+    with atomic_directory(out / "policy") as hidden:
+        policy.save_pretrained(hidden)
 
 
 def _imagined(cfg: DictConfig) -> dict[str, float]:

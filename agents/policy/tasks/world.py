@@ -106,7 +106,7 @@ def learned_world(
     latents = cached_latents(trunk, flat, out / "latents")
     for outdated in (out / "latents").glob("*.npy"):
         # Every round records more, and encodes anew.
-        if outdated != Path(latents.filename):
+        if not isinstance(latents, np.memmap) or outdated != Path(str(latents.filename)):
             outdated.unlink()
     target = out / f"world-{number}"
     if not (target / "manifest.json").is_file():
