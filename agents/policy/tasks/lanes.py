@@ -43,7 +43,7 @@ def filtered(
     low = torch.from_numpy(pipeline.action_low)
     span = torch.from_numpy(pipeline.action_high) - low
     actions = (torch.from_numpy(np.array(flat.actions)) - low) / span * 2 - 1
-    begun = torch.from_numpy(flat.starts[:-1])
+    begun = torch.from_numpy(np.array(flat.starts[:-1]))
     lengths = torch.from_numpy(np.diff(flat.starts))
     still = torch.zeros_like(poses)
     tokens = torch.stack([poses, still, still], 1)
