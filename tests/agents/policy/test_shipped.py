@@ -5,7 +5,11 @@ import torch
 from agents.policy import Policy
 from agents.policy.aims import outcome_of
 from agents.policy.sight import Sight
+from agents.policy.trials import unsolved_starts
+from agents.policy.whereabouts import gap_m, ways_of
+from agents.policy.worlds import lanes_of
 from envs.push import PushWorld
+from worldmodel.pipeline import WorldModelPipeline
 
 
 def test_the_shipped_policy_reaches_most_of_ten_goals() -> None:
@@ -34,3 +38,14 @@ def test_its_eyes_read_the_pusher_within_a_centimetre() -> None:
     assert float((sight.pusher_m[0] - truth).norm()) < 0.01
     assert not bool(outcome_of(sight, policy.view.aims(policy.goals_of([info["instruction"]])))[1])
     world.close()
+
+
+def test_the_shipped_world_model_follows_where_it_goes() -> None:
+    pipeline = WorldModelPipeline.from_pretrained("push")
+    policy = Policy.from_pretrained(trunk=pipeline)
+    world = PushWorld(max_steps=0)
+    ways = ways_of(policy, world, unsolved_starts(world, range(600_000_000, 600_000_004)), 25)
+    world.close()
+    moved = [way for way in ways if way.success]
+    assert moved
+    assert gap_m(lanes_of(pipeline, policy), moved, 8) < 0.03
