@@ -31,7 +31,7 @@ _SELDOM = 0.005
 # Sides that a camera sees as bodies move away from its axis let the others overlap by more.
 _MOST = 0.95
 # Bodies that overlap by more than this lie above each other, not side by side.
-_PASSING_PX = 1.5
+_PASSING_PX = 2.5
 
 
 @dataclass(frozen=True)

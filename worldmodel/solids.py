@@ -22,7 +22,7 @@ __all__ = ["Outlines", "keep_apart", "overlaps_px", "reaches", "rims"]
 _DIRECTIONS = 32
 _SECTOR = 2 * math.pi / _DIRECTIONS
 _STEP_PX = 0.5
-_PASSES = 6
+_PASSES = 4
 # Bodies that are further apart than this do not meet while others make room.
 _NEAR_PX = 2.0
 # Less overlap than this is none.
@@ -89,19 +89,17 @@ def keep_apart(outlines: Outlines, pose: Tensor) -> Tensor:
     place, turned = pose[..., :2], pose[..., 2]
     lowest, highest = _bounds(outlines, turned)
     place = torch.where(free[..., None], place.clamp(lowest, highest), place)
-    lane, one, other = _near_pairs(outlines, place)
-    if not len(lane):
+    pairs = _near_pairs(outlines, place, turned)
+    if not len(pairs.lanes):
         return torch.cat([place, pose[..., 2:]], -1)
-    # Each pair from both sides: the second half is the first one mirrored.
-    lanes, ones, others = lane.repeat(2), torch.cat([one, other]), torch.cat([other, one])
+    lanes, ones, others = pairs.lanes, pairs.ones, pairs.others
     # The share of the way that the first of a pair goes.
     mine, theirs = free[lanes, ones].to(pose), free[lanes, others].to(pose)
     gives = mine / (mine + theirs).clamp(min=1)
     for number in range(_PASSES + 1):
         if number == _PASSES:
             gives = 1 - gives
-        depth, normal = _contacts(outlines.reach, place, turned, lanes, ones, others)
-        depth, normal = _deeper(depth, normal)
+        depth, normal = _contacts(pairs, place)
         depth = depth - outlines.overlap_px
         deep = depth > _LEAST_PX
         if not deep.any():
@@ -118,42 +116,61 @@ def keep_apart(outlines: Outlines, pose: Tensor) -> Tensor:
 @torch.no_grad()
 def overlaps_px(outlines: Outlines, pose: Tensor) -> Tensor:
     """How deep outlines of near pairs of bodies overlap, negative apart, in pixels (pairs,)."""
-    place, turned = pose[..., :2], pose[..., 2]
-    lane, one, other = _near_pairs(outlines, place)
-    lanes, ones, others = lane.repeat(2), torch.cat([one, other]), torch.cat([other, one])
-    depth, normal = _contacts(outlines.reach, place, turned, lanes, ones, others)
-    return _deeper(depth, normal)[0][: len(lane)]
+    pairs = _near_pairs(outlines, pose[..., :2], pose[..., 2])
+    return _contacts(pairs, pose[..., :2])[0][: len(pairs.lanes) // 2]
 
 
-def _near_pairs(outlines: Outlines, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Lane, first and second of the pairs of bodies that may touch."""
+class _Pairs(NamedTuple):
+    """Pairs of bodies that may touch, each from both sides: the second half mirrors the first.
+
+    Attributes:
+        lanes: of each pair, int64 (N,).
+        ones: slot of its first body (N,).
+        others: slot of its second one (N,).
+        own: how far the first reaches (N, D).
+        turn: how far the first is turned (N, 1).
+        rim: the second's outline around its own place (N, D, 2).
+        other: how far the second reaches (N, D).
+        other_turn: how far it is turned (N, 1).
+    """
+
+    lanes: Tensor
+    ones: Tensor
+    others: Tensor
+    own: Tensor
+    turn: Tensor
+    rim: Tensor
+    other: Tensor
+    other_turn: Tensor
+
+
+def _near_pairs(outlines: Outlines, place: Tensor, turned: Tensor) -> _Pairs:
     farthest = outlines.reach.amax(-1)
     gap = (place[:, :, None] - place[:, None]).norm(dim=-1)
     near = gap < farthest[:, :, None] + farthest[:, None] + _NEAR_PX
     near = near & outlines.present[:, :, None] & outlines.present[:, None]
     lane, one, other = near.triu(1).nonzero().unbind(1)
-    return lane, one, other
+    lanes, ones, others = lane.repeat(2), torch.cat([one, other]), torch.cat([other, one])
+    reach, turn = outlines.reach[lanes, others], turned[lanes, others]
+    own, own_turn = outlines.reach[lanes, ones], turned[lanes, ones, None]
+    return _Pairs(lanes, ones, others, own, own_turn, rims(reach, turn), reach, turn[:, None])
 
 
-def _contacts(
-    reach: Tensor, place: Tensor, turned: Tensor, lanes: Tensor, ones: Tensor, others: Tensor
-) -> tuple[Tensor, Tensor]:
-    """How deep the second of each pair reaches into the first one, and its way out.
+def _contacts(pairs: _Pairs, place: Tensor) -> tuple[Tensor, Tensor]:
+    """How deep the bodies of each pair overlap, and the first one's way out.
 
     Returns:
-        Pixels (N,), and unit vectors (N, 2).
+        Pixels (N,), negative apart, and unit vectors (N, 2).
     """
-    own, turn = reach[lanes, ones], turned[lanes, ones, None]
-    apart = place[lanes, others] - place[lanes, ones]
-    seen = rims(reach[lanes, others], turned[lanes, others]) + apart[:, None]
+    apart = place[pairs.lanes, pairs.others] - place[pairs.lanes, pairs.ones]
+    seen = pairs.rim + apart[:, None]
     across = seen.norm(dim=-1)
-    sector = ((torch.atan2(seen[..., 1], seen[..., 0]) + turn) / _SECTOR) % _DIRECTIONS
+    sector = ((torch.atan2(seen[..., 1], seen[..., 0]) + pairs.turn) / _SECTOR) % _DIRECTIONS
     low = sector.floor()
-    below = own.gather(1, low.long() % _DIRECTIONS)
-    above = own.gather(1, (low.long() + 1) % _DIRECTIONS)
+    below = pairs.own.gather(1, low.long() % _DIRECTIONS)
+    above = pairs.own.gather(1, (low.long() + 1) % _DIRECTIONS)
     depth, deepest = (torch.lerp(below, above, sector - low) - across).max(1, keepdim=True)
-    outward = seen.gather(1, deepest[..., None].expand(-1, -1, 2))[:, 0]
-    outward = F.normalize(outward, dim=-1)
+    outward = F.normalize(seen.gather(1, deepest[..., None].expand(-1, -1, 2))[:, 0], dim=-1)
     # The outline leans: where it reaches further the further round one goes, its normal turns back.
     slope = (above - below).gather(1, deepest) / _SECTOR
     radius = above.gather(1, deepest).clamp(min=_STEP_PX)
@@ -164,12 +181,10 @@ def _contacts(
     straight = F.normalize(apart, dim=-1)
     inside = across.gather(1, deepest)[:, 0] < radius[:, 0] / 2
     astray = inside | ((normal * straight).sum(-1) < _ASTRAY)
-    facing = _toward(own, straight, turn) + _toward(
-        reach[lanes, others], -straight, turned[lanes, others, None]
-    )
-    whole = facing - apart.norm(dim=-1)
-    depth = torch.where(astray, whole, depth[:, 0] * along)
-    return depth, torch.where(astray[:, None], straight, normal)
+    facing = _toward(pairs.own, straight, pairs.turn)
+    facing = facing + _toward(pairs.other, -straight, pairs.other_turn)
+    depth = torch.where(astray, facing - apart.norm(dim=-1), depth[:, 0] * along)
+    return _deeper(depth, torch.where(astray[:, None], straight, normal))
 
 
 def _toward(reach: Tensor, way: Tensor, turn: Tensor) -> Tensor:

@@ -148,6 +148,7 @@ def test_in_training_as_in_a_rollout_solid_bodies_do_not_share_a_place():
     for overlap_px in (None, 0.0):
         objective = MotionObjective(Motion(2, width=16, overlap_px=overlap_px), [(0, 6)], steps=1)
         with torch.no_grad():
+            objective.motion.heeds[-1].bias.zero_()
             objective.motion.head.bias[3] = 5.0
             # Two pixels a step to the right.
             objective.motion.obeys.weight[0, 0] = 1 / 8
