@@ -66,7 +66,8 @@ def tinted(things_XT: Tensor, barred_XM3: Tensor) -> Tensor:
     colour = torch.rand(_TINTS, *found.colour.shape, device=things_XT.device)
     apart = (colour[:, :, None] - barred_XM3).norm(dim=-1).amin(-1)
     # Of some colours that were drawn the first that is far enough, else the farthest.
-    chosen = torch.where(apart > _UNLIKE, 2.0 - torch.arange(_TINTS)[:, None] / _TINTS, apart)
+    order = torch.arange(_TINTS, device=apart.device)[:, None] / _TINTS
+    chosen = torch.where(apart > _UNLIKE, 2.0 - order, apart)
     best = chosen.argmax(0)[None, :, None].expand(1, -1, 3)
     return torch.cat([found.silhouette.flatten(-2), colour.gather(0, best)[0], *found[2:]], -1)
 

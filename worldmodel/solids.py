@@ -98,7 +98,8 @@ def keep_apart(outlines: Outlines, pose: Tensor) -> Tensor:
     gives = mine / (mine + theirs).clamp(min=1)
     for number in range(_PASSES + 1):
         if number == _PASSES:
-            gives = 1 - gives
+            # Of two that are driven neither gives way.
+            gives = (1 - gives) * ((mine + theirs) > 0)
         depth, normal = _contacts(pairs, place)
         depth = depth - outlines.overlap_px
         deep = depth > _LEAST_PX

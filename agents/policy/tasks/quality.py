@@ -44,7 +44,8 @@ def world_figures(learned: Learned, horizon: int = 16) -> dict[str, float]:
     watched = np.concatenate(rows)
     told = _rewards(learned, learned.tokens[torch.from_numpy(watched)])
     figures["reward_r2"] = explained(told, np.asarray(flat.rewards[watched - 1], np.float64))
-    begun = np.concatenate([r[_WATCHED : len(r) - horizon : 4] for r in rows])
+    # A rollout ends in the episode that it begins in; short ones have no room for any.
+    begun = np.concatenate([r[_WATCHED : max(0, len(r) - horizon) : 4] for r in rows])
     if STATE in flat.state:
         figures["state_r2"] = _state_r2(learned, learned.tokens[torch.from_numpy(watched)], watched)
     if len(begun):
