@@ -25,7 +25,7 @@ from agents.policy.starts import Start
 from agents.policy.throughput import throughput_figures
 from agents.policy.training import world_checkpoint
 from agents.policy.trials import Outcomes, Trial, play_model, unsolved_starts
-from agents.policy.truth_jobs import Stage, TruthJob, play
+from agents.policy.truth_jobs import Stage, TruthJob, forget, play
 from agents.policy.worlds import lanes_of
 from envs.adapter import make_world
 from envs.mujoco_world import MujocoWorld
@@ -94,6 +94,7 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         rounds = _rounds(cfg, world)
         # All seeds at once: the model's cost hardly grows with the number of lanes.
         together = [trial for trials in rounds for trial in trials]
+        forget()
         with hired(cfg.workers) as crew:
             truths = crew.begin(play, _jobs(cfg, field, rounds))
             for number, (name, actor) in enumerate(field.items()):

@@ -14,6 +14,7 @@ from agents.policy.layer_eyes import LayerEyes, Tied, turned
 from agents.policy.sight import Sight
 from agents.policy.starts import Start
 from envs.layer_stage import metres_of
+from multimodal.atomic import atomic_path
 from multimodal.errors import CheckpointError
 from multimodal.layers import Layers
 from worldmodel.layered import follow
@@ -86,7 +87,9 @@ class PoseState:
 
     def save(self, path: Path) -> None:
         """Write the state as safetensors."""
-        save_file({name: value.contiguous() for name, value in self.arrays().items()}, str(path))
+        with atomic_path(path) as hidden:
+            whole = {name: value.contiguous() for name, value in self.arrays().items()}
+            save_file(whole, str(hidden))
 
     @classmethod
     def load(cls, path: Path) -> PoseState:

@@ -10,6 +10,14 @@ from worldmodel.runs import RunDirectory
 
 __all__ = ["run"]
 
+_TIMES = "seconds.json"
+# What both kinds of training go on from.
+_LEFT = (
+    *(_TIMES, "eyes", "cloning", "clone", "imagination", "imagination-*", "round-*"),
+    *("beginnings-*", "data", "latents", "trunk", "training-*", "world", "world-*"),
+    *("policy", "policy-*"),
+)
+
 
 def run(cfg: DictConfig) -> int:
     """Train a policy in a world model, or measure what such training was worth.
@@ -27,7 +35,13 @@ def run(cfg: DictConfig) -> int:
     """
     if cfg.mode not in ("train", "evaluate"):
         raise ConfigError(f"policy knows the modes train and evaluate, not {cfg.mode!r}.")
+    if cfg.resume not in ("auto", "never"):
+        raise ConfigError(f"resume={cfg.resume}; policy knows auto and never.")
     folder = RunDirectory.open(f"policy-{cfg.mode}", cfg.out)
+    if cfg.mode == "train" and cfg.resume == "never" and (folder.path / _TIMES).is_file():
+        from worldmodel.training.history import set_aside
+
+        set_aside(folder, _LEFT)
     folder.write_config(cfg)
     if cfg.experiment.name != "push":
         from agents.policy.tasks.training import evaluate_task, train_task

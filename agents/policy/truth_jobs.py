@@ -17,7 +17,7 @@ from envs.mujoco_world import MujocoWorld
 from worldmodel.device import choose_compute
 from worldmodel.pipeline import WorldModelPipeline
 
-__all__ = ["Stage", "TruthJob", "play"]
+__all__ = ["Stage", "TruthJob", "forget", "play"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ def play(job: TruthJob) -> Outcomes:
     """
     policy, field, world = _opened(job.stage, os.getpid())
     return play_mujoco(field[job.actor], policy, world, job.trials, job.stage.steps, job.seed)
+
+
+def forget() -> None:
+    """Open models anew next time: by then others may lie in the same folders."""
+    _opened.cache_clear()
 
 
 @lru_cache(maxsize=1)

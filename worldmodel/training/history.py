@@ -3,7 +3,7 @@
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,14 +41,15 @@ def truncate_history(run: RunDirectory, step: int) -> None:
         atomic_write_bytes(path, text.encode())
 
 
-def set_aside(run: RunDirectory) -> None:
+def set_aside(run: RunDirectory, others: Sequence[str] = ()) -> None:
     """Move an earlier run's results aside, so that nothing of it is lost or mixed in.
 
     Args:
         run: the run's folder.
+        others: what else such a run leaves in its folder, as patterns of names.
     """
-    names = (run.checkpoints.name, HISTORY, "model")
-    stale = [run.path / name for name in names if (run.path / name).exists()]
+    names = (run.checkpoints.name, HISTORY, "model", *others)
+    stale = [path for name in names for path in sorted(run.path.glob(name))]
     if stale:
         aside = _move_aside(run, stale)
         _log.warning("starting from nothing; the earlier run is now in %s", aside)

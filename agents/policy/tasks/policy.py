@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from agents.policy.heads import ActionHead, ReturnHead
 from multimodal.errors import CheckpointError
-from multimodal.trunk import require_trunk
+from multimodal.trunk import require_trunk, trunk_fingerprint
 from worldmodel.checkpoint import resolve, verify, write_manifest
 from worldmodel.compact import DEED, TOKENS, CompactDynamics
 from worldmodel.pipeline import WorldModelPipeline
@@ -195,8 +195,6 @@ class TaskPolicy(ModelMixin, ConfigMixin):
     @classmethod
     def of(cls, world: WorldModelPipeline, width: int) -> Self:
         """An untrained policy for a compact world."""
-        from multimodal.trunk import trunk_fingerprint
-
         config = world.dynamics.config
         policy = cls(
             world=str(world.config.world),

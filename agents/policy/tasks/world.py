@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,8 +196,6 @@ def _write(
     bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
     target: Path,
 ) -> None:
-    import json
-
     low, high = bounds
     pipeline = WorldModelPipeline(
         objective.tokenizer,
