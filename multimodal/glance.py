@@ -75,5 +75,6 @@ class GlanceLayout:
         if things is not None and self.slots:
             parts.append(things.float().flatten(1))
         if self.fine_px:
-            parts.append(frames.permute(0, 3, 1, 2).float().flatten(1) / 255)
+            pixels = frames.to(latents.device).permute(0, 3, 1, 2)
+            parts.append(pixels.float().flatten(1) / 255)
         return torch.cat(parts, 1)

@@ -17,6 +17,7 @@ from envs.episode_recorder import Recording, record_episode
 from envs.mujoco_world import MujocoWorld
 from envs.push import PushWorld
 from multimodal.episode import Episode
+from multimodal.errors import DatasetError
 from multimodal.flat import FlatEpisodes
 from multimodal.store import EpisodeStore, StoreSettings
 from worldmodel.pipeline import WorldModelPipeline
@@ -78,6 +79,9 @@ def collect(policy: Policy, recording: Recording, episodes: int, folder: Path) -
 
     Returns:
         The dataset.
+
+    Raises:
+        DatasetError: the folder holds other episodes.
     """
     world = recording.make_world()
     settings = StoreSettings(
@@ -87,6 +91,12 @@ def collect(policy: Policy, recording: Recording, episodes: int, folder: Path) -
         metadata={"recording": asdict(recording)},
     )
     store = EpisodeStore.open_or_create(folder.parent, folder.name, settings)
+    known = store.metadata.get("recording")
+    if known is not None and json.loads(json.dumps(known)) != asdict(recording):
+        raise DatasetError(
+            f"{store.path} was recorded otherwise ({known}); choose another out=DIR, or "
+            "resume=never."
+        )
     store.staging.clear()
 
     def portion(first: int, last: int) -> Iterator[Episode]:
