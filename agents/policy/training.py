@@ -81,7 +81,6 @@ def train(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     lines = [line for line in run.history() if "steps_per_s" in line]
     figures |= {
         "train_minutes": minutes.total(),
-        "recorded_frames": float(len(flat.frames)),
         "train_cpu_minutes": minutes.cpu_total(),
         "imagined_steps": sum(line["steps"] for line in lines),
         "steps_per_s_while_training": sum(x["steps_per_s"] for x in lines) / max(1, len(lines)),
@@ -122,7 +121,8 @@ def _rounds(
         minutes.of(f"imagination{tail}", dream)
         if trials:
             figures |= round_figures(number, policy, trials, pipeline, before, cfg.steps)
-    return figures
+    # Those that the policy recorded between rounds cost as much as the first.
+    return figures | {"recorded_frames": float(sum(len(each.frames) for each in datasets))}
 
 
 def _prepared(

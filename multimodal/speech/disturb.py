@@ -1,21 +1,18 @@
-"""What a room does to speech: noise at a known level, many voices, echoes, loudness."""
+"""What a room does to speech: noise at a known level, many voices, loudness."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import oaconvolve
 
 from multimodal.audio.log_mel import RATE_HZ
 
-__all__ = ["NOISES", "add_noise", "babble", "coloured_noise", "level", "reverberate"]
+__all__ = ["add_noise", "babble", "coloured_noise", "level"]
 
 Sound = NDArray[np.float32]
 
-NOISES: Final = ("white", "babble")
 _SHORTEST_PIECE = RATE_HZ // 4
 
 
@@ -84,29 +81,3 @@ def add_noise(speech: Sound, noise: Sound, ratio_db: float) -> Sound:
     """
     mixed = speech + noise * (level(speech) * 10 ** (-ratio_db / 20))
     return (mixed / max(1.0, float(np.abs(mixed).max()))).astype(np.float32)
-
-
-def reverberate(rng: np.random.Generator, speech: Sound, decay_s: float) -> Sound:
-    """Speech in a room.
-
-    Source: an exponentially decaying noise as the tail of the impulse response, after Polack
-    (1988).
-
-    Args:
-        rng: of the room.
-        speech: float32 (S,).
-        decay_s: time until the echo has fallen by 60 dB.
-
-    Returns:
-        float32 (S,), as loud as before.
-    """
-    time_s = np.arange(round(decay_s * RATE_HZ)) / RATE_HZ
-    response = rng.standard_normal(len(time_s), np.float32)
-    response *= np.exp(-6.9 * time_s / decay_s).astype(np.float32)
-    # The direct sound arrives some milliseconds before the first echo.
-    delay = int(rng.uniform(0.002, 0.01) * RATE_HZ)
-    response[:delay] = 0
-    response *= rng.uniform(0.3, 1.0) / max(1e-9, float(np.sqrt(np.sum(response**2))))
-    response[0] = 1.0
-    heard = oaconvolve(speech, response)[: len(speech)].astype(np.float32)
-    return heard * (level(speech) / max(1e-9, level(heard)))
