@@ -28,7 +28,7 @@ from multimodal.trunk import (
     weights_fingerprint,
 )
 
-__all__ = ["Eyes", "open_eyes"]
+__all__ = ["Eyes", "open_eyes", "open_reader"]
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,20 @@ def open_eyes(trunk: Path | str, reader: Path | str | None = None) -> Eyes:
     """
     if reader is None:
         return Eyes(open_trunk(trunk))
-    if not (Path(reader) / "config.json").is_file():
+    return Eyes(open_trunk(trunk), open_reader(reader))
+
+
+def open_reader(folder: Path | str) -> LayerReader:
+    """Load a reader of layers, to be read from only.
+
+    Raises:
+        CheckpointError: the folder holds no such model.
+    """
+    if not (Path(folder) / "config.json").is_file():
         raise CheckpointError(
-            f"{reader} holds no reader of layers (no config.json); name the `layer_reader` folder "
-            "of a world model's checkpoint."
+            f"{folder} holds no reader of layers (no config.json); name a world model that has "
+            "layers, such as push, or the `layer_reader` folder of its checkpoint."
         )
-    cut = LayerReader.from_pretrained(reader, use_safetensors=True)
-    assert isinstance(cut, LayerReader)
-    return Eyes(open_trunk(trunk), cut.eval().requires_grad_(False))
+    reader = LayerReader.from_pretrained(folder, use_safetensors=True)
+    assert isinstance(reader, LayerReader)
+    return reader.eval().requires_grad_(False)

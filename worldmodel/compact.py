@@ -25,21 +25,11 @@ from worldmodel.dynamics import Memory, Prediction
 from worldmodel.heads import symexp, symlog, two_hot
 from worldmodel.keypoints import Keypoints
 
-__all__ = ["DEED", "MOTION", "POSE", "TOKENS", "CompactDynamics", "CompactTokenizer", "doubt_of"]
+__all__ = ["DEED", "MOTION", "POSE", "TOKENS", "CompactDynamics", "CompactTokenizer"]
 
 TOKENS: Final = 3
 """Tokens of a frame."""
 POSE, MOTION, DEED = range(TOKENS)
-
-
-def doubt_of(latents: Tensor, action_dim: int) -> Tensor:
-    """How far the members of the dynamics were apart in the step that led here (B,).
-
-    Args:
-        latents: (B, 3, E).
-        action_dim: A.
-    """
-    return latents[:, DEED, action_dim]
 
 
 def _mlp(sizes: Sequence[int]) -> nn.Sequential:

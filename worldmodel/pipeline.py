@@ -27,10 +27,10 @@ from worldmodel.outputs import RolloutOutput, StepOutput
 from worldmodel.rollout_state import RolloutState
 from worldmodel.sampler import next_frame
 
-__all__ = ["RolloutOutput", "StepOutput", "WorldModelPipeline"]
+__all__ = ["SETTINGS", "RolloutOutput", "StepOutput", "WorldModelPipeline"]
 
 KIND = "world-model"
-_SETTINGS = (
+SETTINGS = (
     "world",
     "world_options",
     "size_px",
@@ -160,7 +160,7 @@ class WorldModelPipeline(DiffusionPipeline):
         For pictures in which the reader of layers finds nothing that can move.
         """
         config = dict(self.config)
-        kept = {name: config[name] for name in _SETTINGS}
+        kept = {name: config[name] for name in SETTINGS}
         return type(self)(self.tokenizer, self.dynamics, self.scheduler, **kept)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:

@@ -30,7 +30,7 @@ from multimodal.flat import FlatEpisodes
 from multimodal.splits import seeds_of
 from worldmodel.durable import atomic_directory
 from worldmodel.objectives.motion import MotionObjective
-from worldmodel.pipeline import WorldModelPipeline
+from worldmodel.pipeline import SETTINGS, WorldModelPipeline
 from worldmodel.pose_clips import PoseClips, Sprites, Tracks, episode_sprites
 from worldmodel.runs import RunDirectory
 from worldmodel.training.settings import TrainSettings
@@ -134,24 +134,13 @@ def again_learned(
         objective, _Mixed(train), judge, settings, folder / "motion", cfg.resume, "disabled"
     )
     parts = {name: getattr(pipeline, name) for name in ("tokenizer", "dynamics", "scheduler")}
-    config = {name: pipeline.config[name] for name in _CONFIG}
+    config = {name: pipeline.config[name] for name in SETTINGS}
     learned = WorldModelPipeline(
         **parts, layer_reader=pipeline.layer_reader, motion=objective.average, **config
     ).to(pipeline.device)
     with atomic_directory(folder / "pipeline") as hidden:
         learned.save_pretrained(hidden)
     return learned
-
-
-_CONFIG = (
-    "world",
-    "world_options",
-    "size_px",
-    "action_low",
-    "action_high",
-    "sampling_steps",
-    "source",
-)
 
 
 class _Recorded(NamedTuple):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from multimodal.errors import CheckpointError
+from multimodal.eyes import open_reader
 from multimodal.layers import LayerReader
 from multimodal.tokenizer import VideoTokenizer
 from multimodal.trunk import open_trunk, trunk_fingerprint, weights_fingerprint
@@ -53,15 +53,4 @@ def trunk_for(sees: str, source: TrunkSource) -> Trunk:
     folder = resolve(source)
     if (folder / "layer_reader").is_dir():
         folder = folder / "layer_reader"
-    return _open_reader(folder)
-
-
-def _open_reader(folder: Path) -> LayerReader:
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{folder} holds no reader of layers (no config.json); name a world model that has "
-            "layers, such as push."
-        )
-    reader = LayerReader.from_pretrained(folder, use_safetensors=True)
-    assert isinstance(reader, LayerReader)
-    return reader.eval().requires_grad_(False)
+    return open_reader(folder)
