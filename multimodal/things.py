@@ -14,7 +14,7 @@ from torch import Tensor
 
 from multimodal.layers import LayerReader, Layers, corner_of
 
-__all__ = ["SILHOUETTE_PX", "THING", "Things", "blurred", "things_of", "tinted"]
+__all__ = ["SILHOUETTE_PX", "THING", "Things", "blurred", "shift_of", "things_of", "tinted"]
 
 SILHOUETTE_PX: Final = 16
 """Side of the window that a silhouette is seen in; what lies outside of it is left out."""
@@ -79,6 +79,25 @@ def blurred(things_XT: Tensor) -> Tensor:
     away = (steps[:, None].square() + steps.square()).sqrt()
     blot = torch.sigmoid(_BLOT_PX - away).expand_as(found.silhouette)
     return torch.cat([blot.flatten(-2), *found[1:]], -1)
+
+
+def shift_of(now: Things, before: Things) -> Tensor:
+    """How far each thing went since an earlier frame, by its colour, which no other thing has.
+
+    Args:
+        now: things of B frames.
+        before: things of the frames to compare with.
+
+    Returns:
+        float (B, K, 2), in the units of `place`; zeros where there was nothing before.
+    """
+    apart = (now.colour[:, :, None] - before.colour[:, None]).square().sum(-1)
+    apart = 4 * apart + (now.driven - before.driven.transpose(1, 2)).square()
+    apart = apart + 0.05 * (now.place[:, :, None] - before.place[:, None]).square().sum(-1)
+    there = (now.present * before.present.transpose(1, 2)) > 0.5
+    best = apart.masked_fill(~there, torch.inf).argmin(-1)
+    came_from = before.place.gather(1, best[..., None].expand(-1, -1, 2))
+    return (now.place - came_from) * there.any(-1, keepdim=True)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from transformers.models.siglip.modeling_siglip import (
 )
 
 from multimodal.glance import GlanceLayout
-from multimodal.things import SILHOUETTE_PX, Things
+from multimodal.things import SILHOUETTE_PX, Things, shift_of
 
 __all__ = ["AttentionPool", "VisionTower", "attention_kind", "part_sizes"]
 
@@ -126,7 +126,7 @@ class _ThingTokens(nn.Module):
         batch, slots = things.present.shape[:2]
         shift = torch.zeros_like(things.place)
         if before_BKT is not None:
-            shift = _shift(things, Things.of(before_BKT.float()))
+            shift = shift_of(things, Things.of(before_BKT.float()))
         # Convolutions and places of bfloat16 are too coarse.
         with torch.autocast(things_BKT.device.type, enabled=False):
             shape = self.shape(things.silhouette.flatten(0, 1)[:, None]).unflatten(
@@ -137,20 +137,6 @@ class _ThingTokens(nn.Module):
             placed = torch.cat([things.place, *waves, _SHIFT * shift, flags], -1)
             tokens = torch.cat([shape, self.colour(things.colour), self.place(placed)], -1)
         return torch.where(things.present > 0.5, tokens, self.nothing.to(tokens.dtype))
-
-
-def _shift(now: Things, before: Things) -> Tensor:
-    """How far each thing went since an earlier frame (B, K, 2); zeros where it was not there.
-
-    No two things of a table share a colour, and a thing does not change its own.
-    """
-    apart = (now.colour[:, :, None] - before.colour[:, None]).square().sum(-1)
-    apart = 4 * apart + (now.driven - before.driven.transpose(1, 2)).square()
-    apart = apart + 0.05 * (now.place[:, :, None] - before.place[:, None]).square().sum(-1)
-    there = (now.present * before.present.transpose(1, 2)) > 0.5
-    best = apart.masked_fill(~there, torch.inf).argmin(-1)
-    came_from = before.place.gather(1, best[..., None].expand(-1, -1, 2))
-    return (now.place - came_from) * there.any(-1, keepdim=True)
 
 
 class VisionTower(nn.Module):

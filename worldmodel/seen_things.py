@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from rich.progress import track
 
 from multimodal.atomic import atomic_path, require_free_space
 from multimodal.flat import FlatEpisodes
+from multimodal.language import HELD_OUT_COMBINATIONS
 from multimodal.layers import LayerReader
 from multimodal.pictures import allowed_rows
 from multimodal.things import THING, things_of
@@ -42,7 +45,7 @@ def cached_things(reader: LayerReader, flat: FlatEpisodes, folder: Path) -> NDAr
         DatasetError: no frame may be trained on.
         DiskFullError: there is no space for the file.
     """
-    path = folder / f"things-{weights_fingerprint(reader)}-{flat.key}.npy"
+    path = folder / f"things-{weights_fingerprint(reader)}-{flat.key}-{_contents()}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         held = [split for split in _SPLITS if len(flat.episodes(split))]
@@ -65,6 +68,12 @@ def cached_things(reader: LayerReader, flat: FlatEpisodes, folder: Path) -> NDAr
             del out
     mapped: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
+
+
+def _contents() -> str:
+    """What else decides which frames are read and what of them is kept, as a short fingerprint."""
+    kept = [THING, MOST, sorted(HELD_OUT_COMBINATIONS)]
+    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:8]
 
 
 def _whole_episodes(flat: FlatEpisodes, split: str) -> NDArray[np.int64]:

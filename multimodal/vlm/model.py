@@ -187,6 +187,11 @@ class VlmModel(ModelMixin, ConfigMixin):
         """Tokens of the language model that a frame takes."""
         return frame_tokens(self.config)
 
+    def first_frames(self, ids_BL: Tensor) -> Tensor:
+        """For each frame of all rows the number of its row's first, int64 (F,)."""
+        frames = (ids_BL == self.marks.image).sum(1) // self.frame_tokens
+        return (frames.cumsum(0) - frames).repeat_interleave(frames)
+
     def features(self, ids_BL: Tensor, glances_FP: Tensor) -> Tensor:
         """The tower's features (F, N + K, D) of the frames of all rows.
 
@@ -194,9 +199,7 @@ class VlmModel(ModelMixin, ConfigMixin):
             ids_BL: int64, with as many image tokens as the frames have together.
             glances_FP: the frames of all rows, one after the other.
         """
-        frames = (ids_BL == self.marks.image).sum(1) // self.frame_tokens
-        first = (frames.cumsum(0) - frames).repeat_interleave(frames)
-        return self.tower(glances_FP, glances_FP[first])
+        return self.tower(glances_FP, glances_FP[self.first_frames(ids_BL)])
 
     def embed(
         self, ids_BL: Tensor, glances_FP: Tensor, features_FND: Tensor | None = None

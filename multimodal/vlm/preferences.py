@@ -62,9 +62,10 @@ def draw_preferences(
     pictures: Pictures,
     frames: int,
     seed: int,
+    split: str = "train",
     temperature: float = 1.0,
 ) -> list[Preference]:
-    """Pairs about training frames.
+    """Pairs about frames of a split.
 
     Args:
         model: whose false descriptions are rejected.
@@ -72,6 +73,7 @@ def draw_preferences(
         pictures: a dataset.
         frames: so many frames are described; one without a false object gets one put in.
         seed: of frames, questions and draws.
+        split: "train" or "validation".
         temperature: of the drawn descriptions.
 
     Raises:
@@ -80,7 +82,7 @@ def draw_preferences(
     rng = np.random.default_rng([seed, 17])
     generator = torch.Generator().manual_seed(seed)
     pairs: list[Preference] = []
-    rows = rng.choice(pictures.numbers("train"), frames)
+    rows = rng.choice(pictures.numbers(split), frames)
     for part in np.array_split(rows, max(1, frames // _BATCH)):
         scenes = [pictures.scene(int(row)) for row in part]
         kept = [(int(r), s) for r, s in zip(part, scenes, strict=True) if s.objects]

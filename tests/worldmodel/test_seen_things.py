@@ -48,6 +48,13 @@ def test_the_second_time_nothing_is_read(flat, reader, tmp_path, monkeypatch):
     assert np.array_equal(first, seen_things.cached_things(reader, flat, tmp_path))
 
 
+def test_frames_that_may_now_be_seen_are_read_anew(flat, reader, tmp_path, monkeypatch):
+    first = seen_things.cached_things(reader, flat, tmp_path)
+    monkeypatch.setattr(seen_things, "MOST", seen_things.MOST + 1)
+    assert np.array_equal(first, seen_things.cached_things(reader, flat, tmp_path))
+    assert len(list(tmp_path.glob("things-*.npy"))) == 2
+
+
 def test_of_a_large_dataset_whole_episodes_are_read_until_there_are_enough(
     flat, reader, tmp_path, monkeypatch
 ):

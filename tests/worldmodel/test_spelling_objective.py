@@ -10,11 +10,12 @@ from multimodal.landmarks import KINDS
 from multimodal.language import COLOURS, SHAPES
 from multimodal.language.vocabulary import GLYPHS
 from multimodal.text_tokenizer import encode_text, load_text_tokenizer
+from multimodal.things import THING
 from multimodal.vlm.language import small_language
 from multimodal.vlm.model import VlmModel
 from multimodal.vlm.turns import Marks
 from tests.worldmodel.vlm_recordings import save_text
-from worldmodel.objectives.spelling import SpellingLoss
+from worldmodel.objectives.spelling import SpellingLoss, kind_words, whereabouts
 
 
 @pytest.fixture
@@ -40,12 +41,29 @@ def labels():
     return named, marks
 
 
+NO_FRAMES_BEFORE = torch.arange(3)
+
+
+def rows(*things):
+    """Rows of three frames with two slots: column, row, colour, whether it is the pusher."""
+    layout, found = GlanceLayout(16, 4, 2), torch.zeros(3, 2, THING)
+    for frame, slot, x, y, colour, driven in things:
+        found[frame, slot, -7:] = torch.tensor([*colour, x, y, driven, 1.0])
+    return layout.row(torch.zeros(3, 16, 4), found, torch.zeros(3, 1, 1, 3, dtype=torch.uint8))
+
+
+def says(model, tokenizer, token):
+    logits = model.language.get_output_embeddings()(model.language.base_model.norm(token))
+    ids = logits.topk(2).indices.flatten().tolist()
+    return [tokenizer.convert_ids_to_tokens(i).replace("Ġ", "") for i in ids]
+
+
 def test_tokens_come_to_look_like_the_words_for_what_they_show(parts):
     model, tokenizer, spelling = parts
     features, (named, marks) = torch.randn(3, 18, 24), labels()
     optimizer = torch.optim.AdamW(model.projector.parameters(), 1e-2)
     for _ in range(60):
-        loss = spelling(model, features, named, marks)
+        loss = spelling(model, features, rows(), NO_FRAMES_BEFORE, named, marks)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -64,7 +82,12 @@ def test_where_nothing_has_a_name_there_is_no_loss(parts):
     model, _, spelling = parts
     named, marks = labels()
     nothing = spelling(
-        model, torch.randn(3, 18, 24), torch.full_like(named, -1), torch.zeros_like(marks)
+        model,
+        torch.randn(3, 18, 24),
+        rows(),
+        NO_FRAMES_BEFORE,
+        torch.full_like(named, -1),
+        torch.zeros_like(marks),
     )
     assert float(nothing) == 0
 
@@ -73,13 +96,79 @@ def test_a_colour_teaches_the_shapes_part_nothing(parts):
     model, _, spelling = parts
     named, marks = labels()
     features = torch.randn(3, 18, 24, requires_grad=True)
-    loss = spelling(model, features, named, torch.zeros_like(marks))
+    nothing = rows(), NO_FRAMES_BEFORE, named, torch.zeros_like(marks)
+    loss = spelling(model, features, *nothing)
     loss.backward()
     place = features.grad[0, 16, 16:]
     assert torch.equal(place, torch.zeros_like(place))
     other = features.detach().clone()
     other[0, 16, 8:16] = 9 * torch.randn(8)
-    again = spelling(model, other, named, torch.zeros_like(marks))
+    again = spelling(model, other, *nothing)
     told = [model.projector.part_of(each[0, 16:17], 0) for each in (features, other)]
     torch.testing.assert_close(told[0], told[1])
     assert not torch.isclose(loss.detach(), again.detach())
+
+
+RED, BLUE = (0.9, 0.1, 0.1), (0.1, 0.3, 0.9)
+
+
+def test_words_for_places_hold_by_degrees():
+    seen = rows((0, 0, -0.9, 0.0, RED, 0), (1, 0, 0.0, 0.9, RED, 0), (2, 0, 0.2, -0.3, RED, 0))
+    share, present = whereabouts(GlanceLayout(16, 4, 2), seen, seen)
+    left, right, top, bottom, *others = share[:, 0].unbind(-1)
+    assert float(left[0]) > 0.99
+    assert float(bottom[1]) > 0.99
+    assert left[1] == right[1] == 0.5
+    assert top[0] == bottom[0] == 0.5
+    assert 0.5 < float(right[2]) < float(top[2]) < 0.95
+    # What is compared with itself has not moved.
+    assert float(torch.stack(others).max()) < 0.02
+    assert present.tolist() == [[True, False]] * 3
+
+
+def test_what_moved_is_found_by_its_colour_and_told_from_what_shakes():
+    seen = rows(
+        (0, 0, 0.0, 0.0, RED, 0),
+        (0, 1, 0.5, 0.5, BLUE, 0),
+        (1, 1, 0.0, -0.2, RED, 0),
+        (1, 0, 0.5, 0.51, BLUE, 0),
+    )
+    share, _ = whereabouts(GlanceLayout(16, 4, 2), seen, seen[torch.tensor([0, 0, 2])])
+    pusher, moved, up, down = share[1, :, 4:].unbind(-1)
+    assert float(moved[1]) > 0.99
+    assert float(up[1]) > 0.99
+    assert float(moved[0]) < 0.05
+    assert float(pusher.max()) == 0
+    assert float(down.max()) < 0.05
+
+
+def test_a_token_says_where_its_thing_lies_and_which_is_the_pusher(parts):
+    model, tokenizer, spelling = parts
+    features, (named, marks) = torch.randn(3, 18, 24), labels()
+    seen = rows((0, 1, 0.9, 0.9, BLUE, 0), (1, 0, -0.9, -0.9, BLUE, 1))
+    rest = seen, NO_FRAMES_BEFORE, torch.full_like(named, -1), torch.zeros_like(marks)
+    optimizer = torch.optim.AdamW(model.projector.parameters(), 1e-2)
+    for _ in range(80):
+        loss = spelling(model, features, *rest)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    lies = model.projector.part_of(features[0, 17:18], 2)
+    assert set(says(model, tokenizer, lies)) == {"right", "bottom"}
+    pushes = model.projector.part_of(features[1, 16:17], 2)
+    assert set(says(model, tokenizer, pushes)) <= {"left", "top", "pusher"}
+    assert float(loss.detach()) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (f"letter {GLYPHS[3]}", [GLYPHS[3]]),
+        ("letter number 2", [" second"]),
+        ("red bar 3", [" red", " bar", "3"]),
+        ("blue target", [" blue", " target"]),
+    ],
+)
+def test_every_landmark_has_its_words(kind, words):
+    assert kind in KINDS
+    assert kind_words(kind) == words

@@ -2,33 +2,58 @@
 
 A token whose colour part looks to the language model like the word for that colour is found by the
 word, and copied into an answer, without the language model having to learn first that they mean the
-same. Read as in the logit lens: through the model's last norm and its output words.
+same. Read as in the logit lens: through the model's last norm and its output words. What comes by
+degrees, such as how far to the left a thing lies, is told by how much nearer a token is to one word
+than to its opposite, so that two things can be compared along the way from word to word.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from multimodal.glance import GlanceLayout
 from multimodal.landmarks import KINDS
 from multimodal.language import COLOURS, SHAPES
-from multimodal.language.vocabulary import GLYPHS
 from multimodal.text_tokenizer import encode_text
+from multimodal.things import Things, shift_of
 from multimodal.vlm.model import VlmModel
 
-__all__ = ["SpellingLoss"]
+__all__ = ["SpellingLoss", "kind_words"]
 
-_FIRST_LETTER = KINDS.index(f"letter {GLYPHS[0]}")
-# A block of the grid that holds so much of a letter's middle is where the letter is.
+# A block of the grid that holds so much of something's middle is where it is.
 _MIDDLE = 0.3
+_PLACES: Final = ("left", "right", "top", "bottom", "pusher", "moved", "up", "down")
+# Of the half width of a frame: a third of the way to the edge is nine times as likely the one word.
+_PLACE_SCALE = 0.15
+# The reader of layers shakes by 0.02, and what moved by 0.075 is asked about.
+_MOVED, _MOVED_SCALE = 0.045, 0.01
+_ORDINALS = ("first", "second", "third", "fourth")
+
+
+def kind_words(kind: str) -> list[str]:
+    """The words of texts for a kind of landmark, such as " red" and "3" for a red bar.
+
+    Args:
+        kind: one of `multimodal.landmarks.KINDS`.
+    """
+    first, *others = kind.split()
+    if first == "letter":
+        return [others[0]] if others[0] != "number" else [f" {_ORDINALS[int(others[1]) - 1]}"]
+    return [f" {first}", f" {others[0]}", *others[1:]]
 
 
 class SpellingLoss(nn.Module):
-    """Cross-entropy of the words for shapes, colours and letters at the tokens that show them.
+    """Cross-entropy of the words for what tokens show.
 
-    Shapes are told from the shape's part of a thing alone, colours from the colour's.
+    Shapes are told from the shape's part of a thing alone, colours from the colour's, and from the
+    place's where it lies, whether it moved, and whether it is the pusher. Tokens of the grid are
+    told letters, their order, targets and bars.
 
     Args:
         tokenizer: of the words.
@@ -36,51 +61,120 @@ class SpellingLoss(nn.Module):
 
     shapes: Tensor
     colours: Tensor
-    glyphs: Tensor
+    places: Tensor
+    landmarks: Tensor
+    spelled: Tensor
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
-        words = {
-            "shapes": [f" {word}" for word in SHAPES],
-            "colours": [f" {word}" for word in COLOURS],
-            "glyphs": list(GLYPHS),
-        }
-        for name, each in words.items():
-            ids = [encode_text(tokenizer, word)[-1] for word in each]
-            self.register_buffer(name, torch.tensor(ids), persistent=False)
+
+        def ids(words: Sequence[str]) -> Tensor:
+            return torch.tensor([encode_text(tokenizer, word)[-1] for word in words])
+
+        per_kind = [kind_words(kind) for kind in KINDS]
+        words = sorted({word for each in per_kind for word in each})
+        table = torch.tensor([[float(word in each) for word in words] for each in per_kind])
+        self.register_buffer("shapes", ids([f" {word}" for word in SHAPES]), persistent=False)
+        self.register_buffer("colours", ids([f" {word}" for word in COLOURS]), persistent=False)
+        self.register_buffer("places", ids([f" {word}" for word in _PLACES]), persistent=False)
+        self.register_buffer("landmarks", ids(words), persistent=False)
+        self.register_buffer("spelled", table, persistent=False)
 
     def forward(
-        self, model: VlmModel, features_FND: Tensor, named_FK2: Tensor, landmarks_FNK: Tensor
+        self,
+        model: VlmModel,
+        features_FND: Tensor,
+        glances_FP: Tensor,
+        first_F: Tensor,
+        named_FK2: Tensor,
+        landmarks_FNK: Tensor,
     ) -> Tensor:
         """The loss, scalar.
 
         Args:
             model: whose projector learns.
             features_FND: its tower's features of frames.
+            glances_FP: the frames.
+            first_F: the number of the frame that each is compared with, its row's first.
             named_FK2: shape and colour of each thing, negative where it has none.
             landmarks_FNK: of the frames.
         """
-        projector, loss = model.projector, features_FND.new_zeros(())
+        loss = self._looks(model, features_FND, named_FK2)
+        if model.layout.slots:
+            loss = loss + self._whereabouts(model, features_FND, glances_FP, first_F)
+        return loss + self._grid(model, features_FND, landmarks_FNK)
+
+    def _looks(self, model: VlmModel, features_FND: Tensor, named_FK2: Tensor) -> Tensor:
+        """Shapes and colours of things that have names."""
+        loss = features_FND.new_zeros(())
         frames, slots = torch.where(named_FK2[..., 0] >= 0)
-        if len(frames):
-            things = features_FND[frames, projector.tokens + slots]
-            kinds = named_FK2[frames, slots]
-            for part, words in enumerate((self.shapes, self.colours)):
-                said = self._read(model, projector.part_of(things, part))
-                loss = loss + F.cross_entropy(said, words[kinds[:, part]])
-        letters = landmarks_FNK[..., _FIRST_LETTER : _FIRST_LETTER + len(GLYPHS)].float()
-        blocks = projector.blocks(letters).unflatten(-1, (-1, len(GLYPHS))).sum(-2)
-        most, glyph = blocks.max(-1)
-        frames, places = torch.where(most > _MIDDLE)
-        if len(frames):
-            tokens = projector(features_FND[frames.unique()])
-            rows = torch.searchsorted(frames.unique(), frames)
-            said = self._read(model, tokens[rows, places])
-            loss = loss + F.cross_entropy(said, self.glyphs[glyph[frames, places]])
+        if not len(frames):
+            return loss
+        things = features_FND[frames, model.projector.tokens + slots]
+        kinds = named_FK2[frames, slots]
+        for part, words in enumerate((self.shapes, self.colours)):
+            said = _read(model, model.projector.part_of(things, part))
+            loss = loss + F.cross_entropy(said, words[kinds[:, part]])
         return loss
 
-    def _read(self, model: VlmModel, tokens_XW: Tensor) -> Tensor:
-        """Logits float32 (X, vocabulary) of what tokens look like to the language model."""
-        language = model.language
-        logits: Tensor = language.get_output_embeddings()(language.base_model.norm(tokens_XW))
-        return logits.float()
+    def _whereabouts(
+        self, model: VlmModel, features_FND: Tensor, glances_FP: Tensor, first_F: Tensor
+    ) -> Tensor:
+        """Where things lie, and whether they moved since the row's first frame."""
+        share, present = whereabouts(model.layout, glances_FP, glances_FP[first_F])
+        things = features_FND[:, model.projector.tokens :][present]
+        if not len(things):
+            return features_FND.new_zeros(())
+        said = _read(model, model.projector.part_of(things, 2))
+        return _soft(said, self.places, share[present])
+
+    def _grid(self, model: VlmModel, features_FND: Tensor, landmarks_FNK: Tensor) -> Tensor:
+        """Letters, targets and bars."""
+        kinds = model.projector.blocks(landmarks_FNK.float()).unflatten(-1, (-1, len(KINDS)))
+        most = kinds.sum(-2)
+        words = (most * (most > _MIDDLE)) @ self.spelled
+        there = words.sum(-1) > 0
+        if not bool(there.any()):
+            return features_FND.new_zeros(())
+        tokens = model.projector(features_FND)[:, : there.shape[1]]
+        return _soft(_read(model, tokens[there]), self.landmarks, words[there])
+
+
+def whereabouts(
+    layout: GlanceLayout, glances_FP: Tensor, before_FP: Tensor
+) -> tuple[Tensor, Tensor]:
+    """How much each word for a place holds of each thing.
+
+    Args:
+        layout: of the rows.
+        glances_FP: frames.
+        before_FP: the frames that they are compared with.
+
+    Returns:
+        float (F, K, words) of left, right, top, bottom, pusher, moved, up and down, and bool (F, K)
+        whether there is such a thing.
+    """
+    things = Things.of(layout.parts(glances_FP).things.float())
+    across, down = (things.place / _PLACE_SCALE).unbind(-1)
+    shift = shift_of(things, Things.of(layout.parts(before_FP).things.float()))
+    far = shift.norm(dim=-1)
+    moved = torch.sigmoid((far - _MOVED) / _MOVED_SCALE)
+    upright = moved * shift[..., 1].abs() / far.clamp(min=1e-3)
+    up = (shift[..., 1] < 0).float()
+    share = [torch.sigmoid(-across), torch.sigmoid(across), torch.sigmoid(-down)]
+    share += [torch.sigmoid(down), things.driven[..., 0], moved, upright * up, upright * (1 - up)]
+    return torch.stack(share, -1), things.present[..., 0] > 0.5
+
+
+def _read(model: VlmModel, tokens_XW: Tensor) -> Tensor:
+    """Logits float32 (X, vocabulary) of what tokens look like to the language model."""
+    language = model.language
+    logits: Tensor = language.get_output_embeddings()(language.base_model.norm(tokens_XW))
+    return logits.float()
+
+
+def _soft(logits_XV: Tensor, words_M: Tensor, share_XM: Tensor) -> Tensor:
+    """How far words are from their shares, in nats; 0 where they are met."""
+    said = logits_XV.log_softmax(-1)[:, words_M]
+    share = share_XM / share_XM.sum(-1, keepdim=True)
+    return F.kl_div(said, share, reduction="batchmean")

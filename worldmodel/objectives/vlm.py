@@ -105,7 +105,10 @@ class AnswerObjective(nn.Module):
         right = (logits.argmax(-1) == ids).float().mean()
         if "landmarks" not in batch:
             return {"loss": answers, "right": right.detach()}
-        spelled = self.spelling(self.model, features, batch["named"], batch["landmarks"])
+        first = self.model.first_frames(batch["ids"])
+        spelled = self.spelling(
+            self.model, features, batch["glances"], first, batch["named"], batch["landmarks"]
+        )
         told = {"answers": answers.detach(), "spelling": spelled.detach(), "right": right.detach()}
         loss = answers + _SPELLING_WEIGHT * spelled
         if self.landmarks is None:

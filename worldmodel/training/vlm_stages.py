@@ -174,16 +174,17 @@ def preference_work(source: Source) -> Work:
 
     model = VlmModel.from_pretrained(folder).eval()
 
-    def pairs(seed: int, frames: int) -> PreferencePairs:
-        drawn = draw_preferences(model, tokenizer, pictures[0], frames, seed)
+    def pairs(split: str, seed: int, frames: int) -> PreferencePairs:
+        drawn = draw_preferences(model, tokenizer, pictures[0], frames, seed, split)
         kept = QuestionedPictures(
-            pictures, shares, tokenizer, model.marks, model.frame_tokens, "train", seed, len(drawn)
+            pictures, shares, tokenizer, model.marks, model.frame_tokens, split, seed, len(drawn)
         )
         return PreferencePairs(drawn, pictures[0], tokenizer, model, kept)
 
     # Other questions than those of instruction tuning, which had the seed itself.
     seed = source.cfg.seed + 1
-    train, validation = pairs(seed, int(size.frames)), pairs(seed + 1, _VALIDATION_ROWS // 2)
+    train = pairs("train", seed, int(size.frames))
+    validation = pairs("validation", 0, _VALIDATION_ROWS // 2) if source.holds_out else None
     return Work(build, train, validation, collate_pairs)
 
 

@@ -53,6 +53,13 @@ def test_what_is_rejected_is_false_and_names_nothing_held_out(parts):
     assert sum(bool(count) for count in said) >= 0.8 * len(said)
 
 
+def test_pairs_to_judge_by_are_of_frames_that_are_not_trained_on(parts):
+    model, tokenizer, pictures, pairs = parts
+    held = draw_preferences(model, tokenizer, pictures, 4, 0, "validation")
+    assert {pair.row for pair in held} <= set(pictures.numbers("validation").tolist())
+    assert {pair.row for pair in pairs} <= set(pictures.numbers("train").tolist())
+
+
 def test_questions_beside_the_pairs_add_their_own_loss(parts):
     model, tokenizer, pictures, pairs = parts
     kept = QuestionedPictures(
