@@ -1,8 +1,8 @@
 """Speech as the power of its bands, and everything that may happen to it there.
 
 Voices, rooms and noise are varied on bands, ten times faster than on sound: a batch costs less than
-the step that learns from it. Powers of speech and noise add up (their products cancel on average),
-an echo is a tail of power, a longer vocal tract moves the bands. How many bands and frames a second
+the step that learns from it. Powers of speech and noise add up, with phases drawn at random; an
+echo is a tail of power, a longer vocal tract moves the bands. How many bands and frames a second
 there are is up to whoever listens; the last column is always the power of the whole spectrum.
 """
 
@@ -27,6 +27,7 @@ __all__ = [
     "in_noise",
     "power",
     "resaid",
+    "together",
     "volume",
 ]
 
@@ -34,6 +35,7 @@ Bands = NDArray[np.float32]
 """Power of each band and, last, of the whole spectrum, (frames, bands + 1)."""
 FRAMES_PER_S: Final = RATE_HZ // HOP
 _LEAST: Final = 1e-10
+_PHASES: Final = (0.6, 0.24)
 
 
 def power(sound: Sound) -> Bands:
@@ -87,9 +89,38 @@ def echoed(rng: np.random.Generator, bands: Bands, per_s: float = FRAMES_PER_S) 
     return bands + (loud * lfilter([0, 0, 1], [1, -stays], bands, axis=0)).astype(np.float32)
 
 
-def in_noise(bands: Bands, noise: Bands, ratio_db: float) -> Bands:
+def in_noise(rng: np.random.Generator, bands: Bands, noise: Bands, ratio_db: float) -> Bands:
     """Speech in noise; the noise has a mean power of 1 and as many frames."""
-    return bands + noise * np.float32(volume(bands) * 10 ** (-ratio_db / 10))
+    return together(rng, bands, noise * np.float32(volume(bands) * 10 ** (-ratio_db / 10)))
+
+
+def together(
+    rng: np.random.Generator,
+    one: Bands,
+    other: Bands,
+    phases: tuple[float, float] = _PHASES,
+) -> Bands:
+    """Power of two sounds at once: the sum, and what their phases add to it or take from it.
+
+    A band of few frequencies feels the phases most. Left out, speech in noise is smoother than it
+    ever is, and a recogniser trained on it is the worse for it below 10 dB.
+
+    Args:
+        rng: of the phases.
+        one: a sound's bands.
+        other: another's, of the same shape.
+        phases: standard deviation of the cosine between the two, in the lowest band and in the
+            highest: the fewer frequencies a band has, the more. Those of `power`'s bands are as
+            measured on speech in babble and in white noise.
+    """
+    count = one.shape[1] - 1
+    drawn = rng.standard_normal((len(one), count + 1), np.float32)
+    # Neighbouring bands overlap and share some of it.
+    cosine = np.float32(0.87) * drawn[:, 1:] + np.float32(0.5) * drawn[:, :-1]
+    cosine *= np.linspace(*phases, count, dtype=np.float32)
+    made = one + other
+    made[:, :-1] += 2 * np.sqrt(one[:, :-1] * other[:, :-1]) * np.clip(cosine, -1, 1)
+    return np.maximum(made, np.float32(_LEAST))
 
 
 def as_features(bands: Bands) -> Bands:

@@ -14,12 +14,13 @@ from multimodal.errors import DatasetError
 from multimodal.speech import bands as said
 from multimodal.speech.bands import Bands
 from multimodal.speech.corpus import SpokenCommands, engine_weights
-from multimodal.speech.disturb import babble, coloured_noise
 from multimodal.speech.model import FRAMES_A_STEP, LONGEST_WINDOW_S
+from multimodal.speech.noises import Noises
 
 __all__ = ["SpeechBatches", "first_of"]
 
-_POOL_S = 120
+# More voices than these make no other babble, but take memory.
+_MOST_VOICES = 1000
 # Utterances that nobody says: noise alone, of which nothing shall be understood.
 _NOBODY = 0.03
 # So many utterances around a random length make a batch.
@@ -27,8 +28,8 @@ _NEAR = 400
 _FEWEST, _MOST = 6, 64
 # Powers of ten that a sound may be quieter than its file.
 _LEVELS = (-3.0, 0.0)
-# Speech to noise: a range that begins at 0 dB for the hardest batches, higher for easier ones.
-_EASIEST_DB, _RANGE_DB = 14.0, 22.0
+# By how much speech is louder in the easiest batches than in the hardest.
+_EASIEST_DB = 14.0
 
 
 class SpeechBatches(Dataset[dict[str, Any]]):
@@ -41,6 +42,8 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         count: how many batches there are.
         seconds: sound in a batch, padding included.
         varied: vary mouth, room, noise and level as for training; otherwise noise at 15 dB.
+        ratio_db: least and greatest of speech to noise in the hardest batches.
+        easy: share of batches that are easy: from hard ones alone CTC finds its first letters late.
 
     Raises:
         DatasetError: the split holds no speech.
@@ -54,8 +57,11 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         count: int,
         seconds: float,
         varied: bool = True,
+        ratio_db: tuple[float, float] = (0.0, 22.0),
+        easy: float = 0.35,
     ) -> None:
         self._seed, self._count, self._seconds, self._varied = seed, count, seconds, varied
+        self._ratio_db, self._easy = ratio_db, easy
         longest = (LONGEST_WINDOW_S / 1.5 - 1) * RATE_HZ
         utterances = [each for each in corpus.of(split) if each.samples <= longest]
         if not utterances:
@@ -69,11 +75,9 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         ]
         self._weights = engine_weights(utterances)
         rng = np.random.default_rng((seed, 1))
-        some = rng.choice(len(utterances), min(200, len(utterances)), replace=False)
+        some = rng.choice(len(utterances), min(_MOST_VOICES, len(utterances)), replace=False)
         voices = [corpus.read(utterances[number]) for number in some]
-        pools = [babble(rng, voices, _POOL_S * RATE_HZ)]
-        pools += [coloured_noise(rng, _POOL_S * RATE_HZ, fall) for fall in (0.0, 0.3, 0.6, 1.0)]
-        self._noises = [said.power(pool * np.float32(0.1)) for pool in pools]
+        self._noises = Noises(rng, voices, said.power)
 
     def __len__(self) -> int:
         return self._count
@@ -88,8 +92,7 @@ class SpeechBatches(Dataset[dict[str, Any]]):
             raise IndexError(index)
         rng = np.random.default_rng((self._seed, 2, index))
         chosen = self._choose(rng)
-        # Some batches are easy: from hard ones alone CTC finds its first letters late.
-        hard = float(rng.uniform(0, 0.4) if rng.random() < 0.35 else rng.uniform(0.4, 1.0))
+        hard = float(rng.uniform(0, 0.4) if rng.random() < self._easy else rng.uniform(0.4, 1.0))
         spoken = [self._said(rng, number, hard) for number in chosen]
         # Silence before and after; some have much of it.
         margin = int(rng.choice([20, 40, 80]))
@@ -127,24 +130,15 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         whole = np.zeros((frames, BANDS + 1), np.float32)
         whole[start : start + len(spoken)] = spoken
         if not self._varied:
-            return said.in_noise(whole, self._noise(rng, frames), 15.0)
+            return said.in_noise(rng, whole, self._noises.draw(rng, frames), 15.0)
         if not spoken.any():
-            return self._noise(rng, frames) * np.float32(10 ** rng.uniform(-4, 0))
+            return self._noises.draw(rng, frames) * np.float32(10 ** rng.uniform(-4, 0))
         if rng.random() < 0.5 * hard:
             whole = said.echoed(rng, whole)
         if rng.random() < 0.92:
-            ratio_db = _EASIEST_DB * (1 - hard) + rng.uniform(0, _RANGE_DB)
-            whole = said.in_noise(whole, self._noise(rng, frames), ratio_db)
+            ratio_db = _EASIEST_DB * (1 - hard) + rng.uniform(*self._ratio_db)
+            whole = said.in_noise(rng, whole, self._noises.draw(rng, frames), ratio_db)
         return whole * np.float32(10 ** rng.uniform(*_LEVELS))
-
-    def _noise(self, rng: np.random.Generator, frames: int) -> Bands:
-        """Babble, white or coloured noise of mean power 1."""
-        kind = int(rng.choice(len(self._noises), p=[0.42, 0.34, 0.08, 0.08, 0.08]))
-        pool = self._noises[kind]
-        start = int(rng.integers(len(pool) - frames))
-        cut = pool[start : start + frames]
-        made: Bands = cut / cut[:, BANDS].mean()
-        return made
 
 
 def _masked(rng: np.random.Generator, features: Bands, hard: float) -> Bands:

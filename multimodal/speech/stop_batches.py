@@ -14,16 +14,21 @@ from torch.utils.data import Dataset
 from multimodal.audio.log_mel import RATE_HZ
 from multimodal.errors import DatasetError
 from multimodal.speech.activity import CHUNK
-from multimodal.speech.bands import Bands, echoed, resaid, volume
+from multimodal.speech.bands import Bands, echoed, resaid, together, volume
 from multimodal.speech.corpus import Spoken, SpokenCommands, engine_weights
-from multimodal.speech.disturb import babble, coloured_noise
 from multimodal.speech.language import STOP_WORDS
+from multimodal.speech.noises import Noises
 from multimodal.speech.spotter import FRAMES_PER_S, Hearing, spotter_power
 
 __all__ = ["IGNORED", "StopStreams", "word_end"]
 
 IGNORED: Final = -1.0
-_POOL_S: Final = 120
+# Share of streams of nothing but babble.
+_NOBODY: Final = 0.15
+# Of speech of mean loudness to noise.
+_RATIO_DB: Final = (2.0, 26.0)
+# How much phases add to the spotter's bands, which are broader than a recogniser's.
+_PHASES: Final = (0.46, 0.2)
 # From the first of these moments after the word's end to the second it may be reported.
 _REPORT_S: Final = (0.06, 0.2)
 _GAP_S: Final = (0.0, 0.9)
@@ -33,6 +38,7 @@ _LIKE: Final = 0.3
 _PER_CHUNK: Final = 2
 # More sentences than these are no other sounds, but memory.
 _MOST_OTHERS: Final = 4000
+_MOST_VOICES: Final = 1000
 
 
 def word_end(sound: NDArray[np.float32]) -> int:
@@ -98,11 +104,8 @@ class StopStreams(Dataset[dict[str, Tensor]]):
         others = [others[number] for number in rng.choice(len(others), few, replace=False)]
         self._stops, self._like = _Pool(words, stops), _Pool(words, like)
         self._others = _Pool(commands, others)
-        voices = [commands.read(each) for each in others[:200]]
-        samples = _POOL_S * RATE_HZ // CHUNK * CHUNK
-        pools = [babble(rng, voices, samples) for _ in range(2)]
-        pools += [coloured_noise(rng, samples, fall) for fall in (0.0, 0.4, 0.8)]
-        self._noises = [spotter_power(pool * np.float32(0.1)) for pool in pools]
+        voices = [commands.read(each) for each in others[:_MOST_VOICES]]
+        self._noises = Noises(rng, voices, spotter_power)
 
     def __len__(self) -> int:
         return self._count
@@ -113,10 +116,11 @@ class StopStreams(Dataset[dict[str, Tensor]]):
             raise IndexError(index)
         rng = np.random.default_rng((self._seed, 2, index))
         frames = self._chunks * _PER_CHUNK
-        stream = np.zeros((frames, self._noises[0].shape[1]), np.float32)
+        stream = np.zeros((frames, self._noises.bands), np.float32)
         labels = np.zeros(self._chunks, np.float32)
         # Now and then nobody speaks alone, and all there is is babble.
-        place = int(rng.uniform(0.0, 0.8) * FRAMES_PER_S) if rng.random() > 0.06 else frames
+        nobody = rng.random() < _NOBODY
+        place = frames if nobody else int(rng.uniform(0.0, 0.8) * FRAMES_PER_S)
         while place < frames:
             speech, stop = self._say(rng)
             end = min(frames, place + len(speech))
@@ -127,7 +131,9 @@ class StopStreams(Dataset[dict[str, Tensor]]):
             place += len(speech) + int(rng.uniform(*_GAP_S) * FRAMES_PER_S)
         if rng.random() < 0.4:
             stream = echoed(rng, stream, FRAMES_PER_S)
-        stream = stream + self._noise(rng, frames) * np.float32(10 ** (-rng.uniform(3, 30) / 10))
+        noise = (self._noises.babble if nobody else self._noises.draw)(rng, frames)
+        noise *= np.float32(10 ** (-rng.uniform(*_RATIO_DB) / 10))
+        stream = together(rng, stream, noise, _PHASES)
         stream = stream * np.float32(10 ** rng.uniform(-2.5, 1.0))
         return {
             "features": torch.from_numpy(Hearing()(stream)),
@@ -140,13 +146,6 @@ class StopStreams(Dataset[dict[str, Tensor]]):
         if kind < _STOPS:
             return self._stops.draw(rng), True
         return (self._like if kind < _STOPS + _LIKE else self._others).draw(rng), False
-
-    def _noise(self, rng: np.random.Generator, frames: int) -> Bands:
-        pool = self._noises[int(rng.choice(len(self._noises), p=[0.25, 0.25, 0.3, 0.1, 0.1]))]
-        start = int(rng.integers(len(pool) - frames))
-        cut = pool[start : start + frames]
-        made: Bands = cut / cut[:, -1].mean()
-        return made
 
 
 def _says_stop(text: str) -> bool:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from multimodal.audio.log_mel import RATE_HZ, log_mel
-from multimodal.speech.bands import as_features, echoed, in_noise, power, resaid, volume
+from multimodal.speech.bands import (
+    as_features,
+    echoed,
+    in_noise,
+    power,
+    resaid,
+    together,
+    volume,
+)
 from multimodal.speech.disturb import add_noise, coloured_noise
 
 
@@ -24,9 +32,24 @@ def test_features_of_bands_are_whispers(speech):
 def test_noise_on_bands_is_noise_on_sound(speech, ratio_db):
     noise = coloured_noise(np.random.default_rng(1), len(speech))
     bands = power(noise)
-    mixed = in_noise(power(speech), bands / bands[:, -1].mean(), ratio_db)
+    rng = np.random.default_rng(2)
+    mixed = in_noise(rng, power(speech), bands / bands[:, -1].mean(), ratio_db)
     truth = power(add_noise(speech, noise, ratio_db))
     assert 10 * np.log10(mixed.mean(0) / truth.mean(0)) == pytest.approx(0, abs=1.0)
+
+
+def test_phases_make_bands_waver_as_much_as_they_do_in_sound():
+    one, other = (coloured_noise(np.random.default_rng(seed), 8 * RATE_HZ) for seed in (3, 4))
+    apart = [power(one), power(other)]
+    made = together(np.random.default_rng(5), *apart)
+    truth = power(one + other)
+    assert (made > 0).all()
+
+    def wavers(bands):
+        return np.log10(bands / (apart[0] + apart[1]))[:, :80].std(0)
+
+    for band in (slice(0, 20), slice(30, 50), slice(60, 80)):
+        assert wavers(made)[band].mean() == pytest.approx(wavers(truth)[band].mean(), rel=0.25)
 
 
 def test_an_echo_outlasts_the_sound_and_fades():
