@@ -204,10 +204,10 @@ def record_commands(
             key = f"{seed}/{split}/{number}"
             path = folder / split / f"{voice.engine}-{voice.name}.json"
             if path.exists():
-                found.append(path)
+                found.append((path, count))
             elif available(voice.engine):
                 jobs.append((folder, split, voice, count, key, kind))
-                found.append(path)
+                found.append((path, count))
             elif voice.engine == _REQUIRED_ENGINE:
                 raise MissingProgramError(
                     f"{voice.engine} makes the speech and is not installed: "
@@ -217,8 +217,8 @@ def record_commands(
                 _log.warning("no %s here (%s)", voice, ENGINES[voice.engine].install)
     _record_all(jobs, workers)
     utterances: list[Spoken] = []
-    for path in found:
-        utterances += _read_voice(path, seed)
+    for path, count in found:
+        utterances += _read_voice(path, seed, count)
     return SpokenCommands(folder, tuple(utterances))
 
 
@@ -276,13 +276,18 @@ def _record_voice(folder: Path, split: str, voice: Voice, count: int, key: str, 
     atomic_write_bytes(path.with_suffix(".json"), (json.dumps(account) + "\n").encode())
 
 
-def _read_voice(path: Path, seed: int) -> list[Spoken]:
+def _read_voice(path: Path, seed: int, count: int) -> list[Spoken]:
     try:
         account = json.loads(path.read_text(encoding="utf-8"))
         if account["format"] != _FORMAT or not account["seed"].startswith(f"{seed}/"):
             raise ConfigError(
                 f"{path} was recorded with seed {account['seed']}; seed {seed} was asked for. "
                 "Name another folder, or remove this one."
+            )
+        if len(account["utterances"]) != count:
+            raise ConfigError(
+                f"{path} has {len(account['utterances'])} utterances and {count} were asked for. "
+                "Name another folder, or ask for as many sentences as were recorded."
             )
         voice = Voice(**account["voice"])
         file = f"{path.parent.name}/{path.stem}.wav"

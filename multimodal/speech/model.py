@@ -36,7 +36,6 @@ __all__ = [
     "letter_ids",
     "speech_config",
     "spoken_letters",
-    "spoken_words",
     "word_ids",
 ]
 
@@ -53,7 +52,6 @@ FRAME_S: Final = STEP / RATE_HZ
 """Seconds between two positions of the encoder: 40 ms."""
 LONGEST_WINDOW_S: Final = 12.0
 _LONGEST_TEXT = 64
-_UNKNOWN_WORD = "…"
 _IDS = {word: _FIRST + number for number, word in enumerate(WORDS)}
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 # Six powers of ten below the loudest band there is nothing but noise.
@@ -83,15 +81,6 @@ def word_ids(text: str) -> list[int]:
         if each != UNKNOWN or ids[-1:] != [UNKNOWN]:
             ids.append(each)
     return ids
-
-
-def spoken_words(ids: list[int]) -> str:
-    """The text of ids; an unknown word is written "…", blanks, start and end are left out."""
-    return " ".join(
-        _UNKNOWN_WORD if each == UNKNOWN else WORDS[each - _FIRST]
-        for each in ids
-        if each >= UNKNOWN
-    )
 
 
 def speech_config(

@@ -9,7 +9,7 @@ import torch
 from multimodal.audio.engines import Voice
 from multimodal.audio.log_mel import RATE_HZ
 from multimodal.audio.waveform import write_wav
-from multimodal.errors import CheckpointError
+from multimodal.errors import CheckpointError, ConfigError
 from multimodal.speech.batches import SpeechBatches
 from multimodal.speech.corpus import COMMAND_VOICES, Spoken, engine_weights, record_commands
 from multimodal.speech.language import STOP_WORDS
@@ -18,7 +18,9 @@ from worldmodel.cli import composed, main
 from worldmodel.ears import load_ears
 from worldmodel.ears_card import main as card
 from worldmodel.evaluation.run import run as evaluate
+from worldmodel.training.ears_stages import ears_data
 from worldmodel.training.run import run as train
+from worldmodel.training.stages import Source
 
 pytestmark = pytest.mark.skipif(
     shutil.which("espeak-ng") is None, reason="apt-get install espeak-ng"
@@ -92,6 +94,26 @@ def test_batches_are_the_same_for_the_same_number_and_fit_the_model(work):
     assert one["texts"] == again["texts"] != other["texts"]
     assert one["features"].shape[:2] == (len(one["texts"]), 80)
     assert one["features"].shape[2] % 4 == 0
+
+
+def test_a_corpus_of_another_length_is_refused(work):
+    with pytest.raises(ConfigError, match="12 utterances and 5 were asked for"):
+        record_commands(work / "commands", {"train": 5})
+
+
+def test_other_single_words_are_another_corpus_to_train_on(work):
+    words = [*SMALL, f"commands={work / 'commands'}", "objective=spotter"]
+    cfg = composed("train", words)
+    known = ears_data(Source(cfg, work))["fingerprint"]
+    path = next((work / "commands-words" / "train").glob("*.json"))
+    before = path.read_text()
+    account = json.loads(before)
+    account["utterances"][0]["text"] = "spot"
+    path.write_text(json.dumps(account))
+    try:
+        assert ears_data(Source(cfg, work))["fingerprint"] != known
+    finally:
+        path.write_text(before)
 
 
 def test_a_stream_is_labelled_after_the_stop_words_and_only_there(work):

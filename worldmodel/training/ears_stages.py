@@ -51,7 +51,7 @@ def ears_data(source: Source) -> dict[str, Any]:
     """What the ears hear: number of utterances, minutes and voices for each engine."""
     corpus = _corpus(source)
     digest = hashlib.sha256()
-    for each in corpus.utterances:
+    for each in (*corpus.utterances, *_words(source).utterances):
         digest.update(f"{each.file}|{each.start}|{each.samples}|{each.text}\n".encode())
     heard = corpus.of("train")
     return {
@@ -67,11 +67,21 @@ def recogniser_work(source: Source) -> Work:
     """The text of an utterance, in rooms and noise; single words too, which have no context."""
     size = source.cfg.size
     architecture: Any = OmegaConf.to_container(size.recogniser, resolve=True)
-    corpus, seconds = _corpus(source), float(size.budget.recogniser.seconds)
+    budget = size.budget.recogniser
+    corpus, seconds = _corpus(source), float(budget.seconds)
+    least_db, greatest_db = (float(each) for each in budget.ratio_db)
     heard = together(corpus, _words(source))
     return Work(
         lambda: RecogniserObjective(SpeechModel(speech_config(**architecture))),
-        SpeechBatches(heard, "train", source.cfg.seed, _DRAWS, seconds),
+        SpeechBatches(
+            heard,
+            "train",
+            source.cfg.seed,
+            _DRAWS,
+            seconds,
+            ratio_db=(least_db, greatest_db),
+            easy=float(budget.easy),
+        ),
         SpeechBatches(corpus, "validation", 0, _VALIDATION_BATCHES, seconds, varied=False),
         first_of,
     )

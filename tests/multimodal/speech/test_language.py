@@ -16,7 +16,7 @@ from multimodal.speech.language import (
     parse_command,
     spoken_texts,
 )
-from multimodal.speech.model import UNKNOWN, spoken_words, word_ids
+from multimodal.speech.model import UNKNOWN, word_ids
 from multimodal.speech.search import command_network
 
 COLOUR, SHAPE, WALL = (st.sampled_from(words) for words in (COLOURS, SHAPES, WALLS))
@@ -85,5 +85,7 @@ def test_the_same_seed_gives_the_same_texts():
 
 
 def test_unknown_words_in_a_row_are_one_unknown():
-    assert word_ids("push the shiny old pyramid").count(UNKNOWN) == 1
-    assert spoken_words(word_ids("push the shiny old pyramid")) == "push the …"
+    ids = word_ids("push the shiny old pyramid")
+    assert ids.count(UNKNOWN) == 1
+    assert ids[:2] == word_ids("push the")
+    assert len(ids) == 3
