@@ -32,6 +32,8 @@ class Outcome:
         decision: the last one, None where time ran out.
         timing_ms: what each stage took, one number for each tick in which it happened.
         frames: what was seen, uint8 (T, H, W, 3).
+        at_rest: what is seen once the world stands still, uint8 (H, W, 3).
+        told: every action that the world was given, the last of them to stand still.
     """
 
     status: Status
@@ -41,6 +43,8 @@ class Outcome:
     decision: Decision | None
     timing_ms: dict[str, list[float]] = field(default_factory=dict)
     frames: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
+    at_rest: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
+    told: tuple[tuple[float, ...], ...] = ()
 
 
 def carry_out(
@@ -77,6 +81,7 @@ def carry_out(
     record = _Record(trace, frame)
     success = judge() if judge else _success(info)
     decision: Decision | None = None
+    told: list[tuple[float, ...]] = []
     ticks = 0
     while ticks < max_ticks:
         began = time.perf_counter()
@@ -90,6 +95,7 @@ def carry_out(
         if not isinstance(decision, Act):
             break
         frame, _, terminated, truncated, info = world.step(decision.action)
+        told.append(tuple(float(value) for value in decision.action))
         ticks += 1
         now = judge() if judge else _success(info)
         success = now if success is None else success or bool(now)
@@ -102,11 +108,13 @@ def carry_out(
     else:
         decision = None
     if ticks:
-        _rest(world)
+        still, frame = _rest(world)
+        told.append(still)
     status, message = _ended(decision, stop)
     record.end(status, message, success, ticks)
+    frames = np.stack(record.frames)
     return Outcome(
-        status, message, success, ticks, decision, record.timing_ms, np.stack(record.frames)
+        status, message, success, ticks, decision, record.timing_ms, frames, frame, tuple(told)
     )
 
 
@@ -170,12 +178,16 @@ class _Record:
             self.timing_ms.setdefault(name, []).append(value)
 
 
-def _rest(world: gym.Env[Any, Any]) -> None:
-    """Stand still for a tick: velocity actuators keep their last command otherwise."""
+def _rest(world: gym.Env[Any, Any]) -> tuple[tuple[float, ...], NDArray[np.uint8]]:
+    """Stand still for a tick: velocity actuators keep their last command otherwise.
+
+    Returns:
+        The action, and what is seen after it.
+    """
     space = world.action_space
     assert isinstance(space, gym.spaces.Box)
     still = np.clip(np.zeros(space.shape, np.float32), space.low, space.high)
-    world.step(still)
+    return tuple(float(value) for value in still), world.step(still)[0]
 
 
 def _success(info: dict[str, Any]) -> bool | None:

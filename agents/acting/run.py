@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from threading import Event
 from typing import Any
 
@@ -25,7 +26,7 @@ from agents.voice import listener, spoken_instruction, spoken_instructions, spok
 from multimodal.errors import ConfigError
 from worldmodel.runs import RunDirectory
 
-__all__ = ["run"]
+__all__ = ["Session", "run"]
 
 _MOST_SCENES = 300
 Start = tuple[NDArray[np.uint8], dict[str, Any]]
@@ -51,7 +52,7 @@ def run(cfg: DictConfig) -> int:
         )
     directory = RunDirectory.open("agent", cfg.out)
     directory.write_config(cfg)
-    session = _Session(cfg, directory)
+    session = Session(cfg, directory)
     try:
         if cfg.mic:
             return session.listen()
@@ -68,7 +69,7 @@ def run(cfg: DictConfig) -> int:
     return 1 if outcome.status in ("gave_up", "out_of_time") or outcome.success is False else 0
 
 
-class _Session:
+class Session:
     """A world and an agent, for as many instructions as come."""
 
     def __init__(self, cfg: DictConfig, directory: RunDirectory) -> None:
@@ -80,6 +81,8 @@ class _Session:
             cfg, self.world, str(cfg.imagine), int(cfg.seed), understanding(cfg)
         )
         self._count = 0
+        # All that the world has been told since it was reset.
+        self._told: list[tuple[float, ...]] = []
 
     def do(
         self, instruction: str | None, heard: dict[str, float], stop: Event | None = None
@@ -90,13 +93,17 @@ class _Session:
         return self._carry_out(words, seed, start, heard, stop)
 
     def listen(self) -> int:
-        """Carry out what is said, until Ctrl-C; the world goes on from where it is."""
+        """Carry out what is said, until Ctrl-C."""
+        self.carry_out_all(spoken_instructions(listener(str(self.cfg.hear))))
+        return 0
+
+    def carry_out_all(self, said: Iterable[tuple[str, dict[str, float], Event]]) -> None:
+        """One instruction after the other; the world goes on from where it is."""
         seed, start = self._start(None)
-        for instruction, heard, stop in spoken_instructions(listener(str(self.cfg.hear))):
+        for instruction, heard, stop in said:
             self.console.print(f"heard: {instruction!r}", markup=False)
             outcome = self._carry_out(instruction, seed, start, heard, stop)
-            start = (outcome.frames[-1], {})
-        return 0
+            start = (outcome.at_rest, {})
 
     def _start(self, instruction: str | None) -> tuple[int, Start]:
         """The scene that was asked for, or the first that shows what the instruction names."""
@@ -131,6 +138,7 @@ class _Session:
                 checkpoint=str(cfg.checkpoint),
                 imagine=str(cfg.imagine),
                 heard=heard,
+                before=self._told,
             )
             judge = _Watching(self.world, self.agent)
             outcome = carry_out(
@@ -146,6 +154,7 @@ class _Session:
             )
             if cfg.say:
                 spoken_reply(outcome.message, trace.folder / "reply.wav")
+        self._told = [*self._told, *outcome.told]
         self._report(instruction, outcome, heard)
         return outcome
 

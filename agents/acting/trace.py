@@ -103,6 +103,8 @@ class Replayed(NamedTuple):
 def replay(folder: Path | str, world: gym.Env[Any, Any]) -> Replayed:
     """Take a trace's actions again from the same start and compare the frames.
 
+    An episode that began where others had ended notes what the world had been told `before`.
+
     Args:
         folder: of the trace.
         world: an environment made with the id and options that the trace's first line names.
@@ -114,6 +116,8 @@ def replay(folder: Path | str, world: gym.Env[Any, Any]) -> Replayed:
     if not events or events[0]["event"] != "start":
         raise DatasetError(f"The trace in {folder} lacks its beginning.")
     frame, _ = world.reset(seed=int(events[0]["seed"]))
+    for action in events[0].get("before", []):
+        frame = world.step(np.array(action, np.float32))[0]
     ticks = [event for event in events if event["event"] == "tick"]
     steps = (world.step(np.array(tick["action"], np.float32))[0] for tick in ticks)
     frames = [frame, *steps]

@@ -2,16 +2,19 @@
 
 import json
 import shutil
+from threading import Event
 
 import numpy as np
 import pytest
 
+from agents.acting.run import Session
 from agents.voice import spoken_instruction
 from multimodal.audio.engines import Voice, speak
 from multimodal.audio.waveform import write_wav
 from multimodal.errors import AudioError
 from multimodal.speech import Listener, Transcript
-from worldmodel.cli import main
+from worldmodel.cli import composed, main
+from worldmodel.runs import RunDirectory
 
 HASTY = ["imagine=none", "say=false"]
 
@@ -34,6 +37,17 @@ def test_an_instruction_is_carried_out_traced_and_replayed(world, tmp_path):
         assert figures["success"] == 1
         assert last(out)["status"] == "done"
     assert main(["agent", "replay", f"trace={out / 'episode_000'}"]) == 0
+
+
+def test_what_is_said_later_goes_on_from_there_and_is_replayed_too(tmp_path):
+    words = [f"out={tmp_path}", "scene=3", "max_ticks=4", *HASTY]
+    session = Session(composed("agent", words), RunDirectory(tmp_path))
+    text = session.world.reset(seed=3)[1]["instruction"]
+    session.carry_out_all((text, {}, Event()) for _ in range(2))
+    session.world.close()
+    for number in range(2):
+        assert last(tmp_path, number)["ticks"] == 4
+        assert main(["agent", "replay", f"trace={tmp_path / f'episode_{number:03d}'}"]) == 0
 
 
 def main_code(out):
