@@ -19,6 +19,7 @@ from multimodal.errors import ActionError, CheckpointError, FrameError, StateErr
 from multimodal.layers import LayerReader
 from multimodal.tokenizer import VideoTokenizer, frames_tensor, to_uint8
 from worldmodel.checkpoint import resolve, verify, write_manifest
+from worldmodel.compact import CompactDynamics, CompactTokenizer
 from worldmodel.device import refuse_format
 from worldmodel.dynamics import Dynamics, Memory
 from worldmodel.layered import begin, carry
@@ -76,8 +77,8 @@ class WorldModelPipeline(DiffusionPipeline):
 
     def __init__(
         self,
-        tokenizer: VideoTokenizer,
-        dynamics: Dynamics,
+        tokenizer: VideoTokenizer | CompactTokenizer,
+        dynamics: Dynamics | CompactDynamics,
         scheduler: FlowMapEulerDiscreteScheduler,
         layer_reader: LayerReader | None = None,
         motion: Motion | None = None,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FlowMapEulerDiscreteScheduler
+from diffusers.utils import logging
 
 from multimodal.errors import ConfigError, DatasetError
 from multimodal.flat import FlatEpisodes
@@ -36,14 +37,17 @@ def world() -> WorldModelPipeline:
 
 
 def test_a_compact_world_is_a_pipeline_that_comes_back_as_it_was(
-    world: WorldModelPipeline, tmp_path: Path
+    world: WorldModelPipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = world.reset(FRAMES, torch.zeros(3, 3, 2))
     assert state.memory.latents.shape == (3, 3, 8)
     output = world.step(state.fork(), ACTIONS)
     assert output.frame.shape == (3, 64, 64, 3)
     world.save_pretrained(tmp_path / "world")
+    logging.enable_propagation()
     again = WorldModelPipeline.from_pretrained(tmp_path / "world")
+    logging.disable_propagation()
+    assert "Expected types" not in caplog.text
     assert isinstance(again.dynamics, CompactDynamics)
     other = again.step(again.reset(FRAMES, torch.zeros(3, 3, 2)), ACTIONS)
     assert torch.equal(other.frame, output.frame)
