@@ -17,7 +17,7 @@ from torch import Tensor
 
 from multimodal.layers import corner_of
 
-__all__ = ["Outlines", "keep_apart", "overlaps_px", "reaches", "rims"]
+__all__ = ["Outlines", "at_edge", "keep_apart", "overlaps_px", "reaches", "rims"]
 
 _DIRECTIONS = 32
 _SECTOR = 2 * math.pi / _DIRECTIONS
@@ -112,6 +112,15 @@ def keep_apart(outlines: Outlines, pose: Tensor) -> Tensor:
         if number < _PASSES:
             place = torch.where(free[..., None], place.clamp(lowest, highest), place)
     return torch.cat([place, pose[..., 2:]], -1)
+
+
+@torch.no_grad()
+def at_edge(outlines: Outlines, pose: Tensor, within_px: float) -> Tensor:
+    """Which free bodies lie so near an edge of the frame that they lean on it: bool (B, K)."""
+    lowest, highest = _bounds(outlines, pose[..., 2])
+    place = pose[..., :2]
+    leans = ((place < lowest + within_px) | (place > highest - within_px)).any(-1)
+    return leans & outlines.present & ~outlines.driven
 
 
 @torch.no_grad()

@@ -42,9 +42,8 @@ class LearnedActor:
         log_probs = policy.log_probs(policy.view.features(seen, aims))
         index = log_probs.argmax(-1)
         if self._sampled:
-            flat = log_probs.exp().flatten(0, 1)
-            index = torch.multinomial(flat, 1, generator=generator).view(index.shape)
-        return policy.scaled(policy.action.actions(index)).clamp(policy.low, policy.high)
+            index = policy.drawn(log_probs, generator)
+        return policy.bounded(policy.action.actions(index))
 
 
 class RandomActor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -58,10 +59,12 @@ class ReadBeginnings:
 
     Args:
         states: rollouts that have just begun, on the model's device.
+        rough: share of the rollouts in which edges hold what is pushed along them. A model in
+            which everything slides along walls teaches to push into them, where MuJoCo jams.
     """
 
-    def __init__(self, states: PoseState) -> None:
-        self._states = states
+    def __init__(self, states: PoseState, rough: float = 0.0) -> None:
+        self._states, self._rough = states, rough
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[PoseState, Tensor]:
         """`count` rollouts and goals, none of which is reached already.
@@ -86,4 +89,6 @@ class ReadBeginnings:
                 "recognised in them. Record other scenes, or train the eyes for longer."
             )
         joined = PoseState.concatenate(states).select(range(count))
+        drawn_rough = torch.from_numpy(rng.random(count) < self._rough).to(joined.rough.device)
+        joined = replace(joined, rough=drawn_rough)
         return joined, torch.cat(goals)[:count]

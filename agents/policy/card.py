@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.policy.evaluation import ENOUGH
-from agents.policy.policy import KIND
+from agents.policy.policy import Policy
 from agents.policy.trunks import LATENTS
 from multimodal.errors import CheckpointError
 from worldmodel.checkpoint import MANIFEST, verify, write_manifest
@@ -66,7 +66,7 @@ def pack_policy(run: Path, evaluation: Path, target: Path, notes: str = "") -> P
     Raises:
         CheckpointError: a part is missing, or the policy is damaged.
     """
-    verify(run / "policy", KIND)
+    verify(run / "policy", Policy.KIND)
     parts = {
         "training.json": run / "training.json",
         "scores.json": evaluation / "metrics.json",
@@ -86,7 +86,7 @@ def pack_policy(run: Path, evaluation: Path, target: Path, notes: str = "") -> P
         sees = json.loads((run / "policy" / "config.json").read_text()).get("sees", LATENTS)
         card = _card(training, scores, json.loads(report.read_text()), sees, notes)
         (hidden / "README.md").write_text(card, encoding="utf-8")
-        write_manifest(hidden, KIND)
+        write_manifest(hidden, Policy.KIND)
     return target
 
 

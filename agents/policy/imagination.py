@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.policy.actor_critic import ActorCritic
 from agents.policy.beginnings import Beginnings
 from agents.policy.heads import log_prob
 from agents.policy.lanes import Carried, Lanes
-from agents.policy.policy import Policy
 
 __all__ = ["Imagination", "Imagined"]
 
@@ -53,8 +53,9 @@ class Imagination(Generic[S]):
         longest: steps after which a lane begins anew.
         reserve: beginnings prepared for a round, from which ended lanes take theirs.
         doubt: what a step costs for each unit of the model's doubt about it; 0 never asks.
-        blur_m: standard deviation of the reading errors that are added to what the policy acts on:
-            a rollout carries bodies more smoothly than frames are read.
+        blur_m: standard deviation of the reading errors that are added to every number of what the
+            policy acts on, metres where it is a place: a rollout carries bodies more smoothly than
+            frames are read.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Imagination(Generic[S]):
     @torch.no_grad()
     def roll(
         self,
-        policy: Policy,
+        policy: ActorCritic,
         horizon: int,
         rng: np.random.Generator,
         generator: torch.Generator,
@@ -97,10 +98,9 @@ class Imagination(Generic[S]):
         bins, chance, rewards, ends, doubts = [], [], [], [], []
         for _ in range(horizon):
             log_probs = policy.log_probs(features[-1])
-            flat = log_probs.exp().flatten(0, 1)
-            drawn = torch.multinomial(flat, 1, generator=generator).view(log_probs.shape[:2])
+            drawn = policy.drawn(log_probs, generator)
             actions = policy.action.actions(drawn)
-            bounded = policy.scaled(actions).clamp(policy.low, policy.high)
+            bounded = policy.bounded(actions)
             doubt = self._doubted(bounded)
             self._state = self.lanes.advance(self._running, bounded)
             seen = self.lanes.seen(self._running)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from agents.policy.actor_critic import ActorCritic
 from agents.policy.heads import entropy, kl_divergence, log_prob
 from agents.policy.imagination import Imagined
-from agents.policy.policy import Policy
 from agents.policy.returns import ReturnScale, lambda_returns
 from multimodal.errors import ConfigError
 
@@ -57,7 +57,7 @@ class Improver:
         settings: see there.
     """
 
-    def __init__(self, policy: Policy, prior: Policy | None, settings: Settings) -> None:
+    def __init__(self, policy: ActorCritic, prior: ActorCritic | None, settings: Settings) -> None:
         self.policy, self.prior, self.settings = policy, prior, settings
         self.scale = ReturnScale()
         modules: tuple[nn.Module, ...] = (policy.actor, policy.action, policy.critic, policy.value)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from worldmodel.runs import RunDirectory
@@ -33,9 +34,15 @@ class Minutes:
 
     def of(self, stage: str, work: Callable[[], R]) -> R:
         """Do the work of a stage and note how long it took."""
+        with self.during(stage):
+            return work()
+
+    @contextmanager
+    def during(self, stage: str) -> Iterator[None]:
+        """Note how long what is done inside took, for a stage."""
         begun, used = time.perf_counter(), time.process_time()
         try:
-            return work()
+            yield
         finally:
             self.note(stage, time.perf_counter() - begun, time.process_time() - used)
 
@@ -44,6 +51,11 @@ class Minutes:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
         self.cpu_seconds[stage] = self.cpu_seconds.get(stage, 0.0) + cpu_seconds
         self._run.write_json("seconds.json", {"wall": self.seconds, "cpu": self.cpu_seconds})
+
+    def figures(self) -> dict[str, float]:
+        """Minutes of each stage by the wall clock, `STAGE_minutes`, and `train_minutes` of all."""
+        minutes = {f"{stage}_minutes": seconds / 60 for stage, seconds in self.seconds.items()}
+        return minutes | {"train_minutes": self.total()}
 
     def total(self) -> float:
         """Minutes of all stages by the wall clock."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.policy.actor_critic import ActorCritic
 from agents.policy.aims import image_aims
 from agents.policy.eyes import PushEyes
-from agents.policy.heads import ActionHead, ReturnHead
 from agents.policy.instructions import goals_of
 from agents.policy.layer_eyes import LayerEyes
 from agents.policy.sight import Sight
@@ -26,15 +24,13 @@ from multimodal.errors import ActionError, CheckpointError, FrameError
 from multimodal.layers import LayerReader, Layers
 from multimodal.tokenizer import frames_tensor
 from multimodal.trunk import latents_of
-from worldmodel.checkpoint import resolve, verify, write_manifest
 
-__all__ = ["KIND", "Policy"]
+__all__ = ["Policy"]
 
-KIND = "policy"
 Shown = Tensor | NDArray[Any] | Layers
 
 
-class Policy(ModelMixin, ConfigMixin):
+class Policy(ActorCritic):
     """Actor and critic over what a world model keeps of a frame: its latents, or its layers.
 
     Args:
@@ -51,6 +47,9 @@ class Policy(ModelMixin, ConfigMixin):
         sees: "latents" or "layers".
         sprite_px: side of a sprite's window, for layers.
     """
+
+    KIND = "policy"
+    view: PushView
 
     @register_to_config
     def __init__(
@@ -69,17 +68,12 @@ class Policy(ModelMixin, ConfigMixin):
         sprite_px: int = 24,
     ) -> None:
         super().__init__()
-        self.view = PushView(
+        view = PushView(
             LayerEyes(size_px, sprite_px, eyes_width)
             if sees == LAYERS
             else PushEyes(channels, rows, columns, eyes_width)
         )
-        self.actor = self.view.body(width)
-        self.action = ActionHead(width, len(action_low))
-        self.critic = self.view.body(width)
-        self.value = ReturnHead(width)
-        self.register_buffer("low", torch.tensor(list(action_low)), persistent=False)
-        self.register_buffer("high", torch.tensor(list(action_high)), persistent=False)
+        self._compose(view, width, list(action_low), list(action_high))
         # In a tuple, past torch's bookkeeping: the trunk is the world model's, and not saved here.
         self._trunk: tuple[Trunk, ...] = ()
 
@@ -89,22 +83,6 @@ class Policy(ModelMixin, ConfigMixin):
     def action_dim(self) -> int:
         """A, numbers in an action."""
         return len(self.config.action_low)
-
-    def log_probs(self, features: Tensor) -> Tensor:
-        """Log-probabilities (B, A, BINS) of actions, of features (B, F)."""
-        return self.action(self.actor(features))
-
-    def values(self, features: Tensor) -> Tensor:
-        """Logits (B, bins) of the return, of features (B, F)."""
-        return self.value(self.critic(features))
-
-    def scaled(self, actions: Tensor) -> Tensor:
-        """Actions (B, A) from [-1, 1] to the world's bounds."""
-        return self.low + (actions + 1) / 2 * (self.high - self.low)
-
-    def unscaled(self, actions: Tensor) -> Tensor:
-        """Actions (B, A) from the world's bounds to [-1, 1]."""
-        return (actions - self.low) / (self.high - self.low) * 2 - 1
 
     @torch.no_grad()
     def act(
@@ -132,12 +110,8 @@ class Policy(ModelMixin, ConfigMixin):
         aims = self.view.aims(torch.as_tensor(goals).to(sight.device))
         features = self.view.features(sight, aims)
         log_probs = self.log_probs(features)
-        if generator is None:
-            index = log_probs.argmax(-1)
-        else:
-            flat = log_probs.exp().flatten(0, 1)
-            index = torch.multinomial(flat, 1, generator=generator).view(log_probs.shape[:2])
-        return self.scaled(self.action.actions(index)).clamp(self.low, self.high)
+        index = log_probs.argmax(-1) if generator is None else self.drawn(log_probs, generator)
+        return self.bounded(self.action.actions(index))
 
     def goals_of(self, instructions: Sequence[str]) -> Tensor:
         """Goal vectors (B, G) of instructions such as "push the red cube to the green target".
@@ -245,19 +219,10 @@ class Policy(ModelMixin, ConfigMixin):
         Raises:
             CheckpointError: missing, torn, altered, no policy, or trained on another trunk.
         """
-        folder = resolve(name_or_dir)
-        verify(folder, KIND)
-        options = {"low_cpu_mem_usage": False, "use_safetensors": True, **options}
-        policy = super().from_pretrained(str(folder), **options)
-        assert isinstance(policy, cls)
+        policy = cls._opened(name_or_dir, **options)
         if trunk is not None:
             policy.attach(trunk)
-        return policy.eval().requires_grad_(False)
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
-        """Write the policy as safetensors and JSON, with a SHA-256 manifest."""
-        super().save_pretrained(str(save_directory), safe_serialization=True, **options)
-        write_manifest(Path(save_directory), KIND)
+        return policy
 
     def require_actions(self, low: NDArray[np.float32], high: NDArray[np.float32]) -> None:
         """Refuse a world whose actions are not the ones the policy was trained for.

@@ -20,12 +20,14 @@ from multimodal.layers import Layers
 from worldmodel.layered import follow
 from worldmodel.motion import Bodies, Motion
 from worldmodel.pipeline import WorldModelPipeline
-from worldmodel.solids import reaches
+from worldmodel.solids import at_edge, reaches
 
 __all__ = ["PoseLanes", "PoseState"]
 
 # How far a centre may have been read from where it is, pixels and radians.
 _MISREAD = (0.3, 0.3, 0.03)
+# What lies so near an edge leans on it, and slides along it when it goes further than this a step.
+_LEANS_PX, _SLID_PX = 0.5, 0.15
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class PoseState:
         slots: the slot of each colour's object, int64 (B, C).
         pusher: the pusher's slot, int64 (B,).
         step: steps made so far, int64 (B,).
+        rough: whether edges of the frame hold what is pushed along them, bool (B,).
     """
 
     pose: Tensor
@@ -55,6 +58,7 @@ class PoseState:
     slots: Tensor
     pusher: Tensor
     step: Tensor
+    rough: Tensor
 
     @property
     def batch_size(self) -> int:
@@ -86,23 +90,27 @@ class PoseState:
         return PoseState(**{name: value.to(device) for name, value in self.arrays().items()})
 
     def save(self, path: Path) -> None:
-        """Write the state as safetensors."""
+        """Write the state as safetensors, but for `rough`, which each rollout draws anew."""
         with atomic_path(path) as hidden:
             whole = {name: value.contiguous() for name, value in self.arrays().items()}
-            save_file(whole, str(hidden))
+            save_file({name: whole[name] for name in _KEPT}, str(hidden))
 
     @classmethod
     def load(cls, path: Path) -> PoseState:
-        """Read what `save` wrote.
+        """Read what `save` wrote; no edge is rough.
 
         Raises:
             CheckpointError: the file is of something else.
         """
         found = load_file(str(path))
-        missing = {field.name for field in fields(cls)} - found.keys()
+        missing = set(_KEPT) - found.keys()
         if missing:
             raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}; delete the file.")
-        return cls(**{field.name: found[field.name] for field in fields(cls)})
+        smooth = torch.zeros_like(found["step"], dtype=torch.bool)
+        return cls(**{name: found[name] for name in _KEPT}, rough=smooth)
+
+
+_KEPT = tuple(field.name for field in fields(PoseState) if field.name != "rough")
 
 
 class PoseLanes:
@@ -146,15 +154,27 @@ class PoseLanes:
             slots=tied.slots,
             pusher=tied.pusher,
             step=torch.zeros_like(tied.pusher),
+            rough=torch.zeros_like(tied.pusher, dtype=torch.bool),
         )
 
     @torch.no_grad()
     def advance(self, state: PoseState, actions: Tensor) -> PoseState:
         """One step by actions (B, A) inside the world's bounds."""
         moved = follow(self._motion, state.bodies, self._scaled(actions), self._size)
-        return PoseState(
-            **{**state.arrays(), "pose": moved.pose, "shift": moved.shift, "step": state.step + 1}
-        )
+        pose, shift = moved.pose, moved.shift
+        if bool(state.rough.any()):
+            held = (self._jammed(state, moved) & state.rough)[:, None, None]
+            pose, shift = torch.where(held, state.pose, pose), shift.masked_fill(held, 0.0)
+        return PoseState(**{**state.arrays(), "pose": pose, "shift": shift, "step": state.step + 1})
+
+    def _jammed(self, state: PoseState, moved: Bodies) -> Tensor:
+        """Whether something was pushed along an edge that it leant on before and after: (B,)."""
+        if not self._motion.solid:
+            return torch.zeros_like(state.rough)
+        outlines = self._motion.outlines(state.bodies)
+        leant = at_edge(outlines, state.pose, _LEANS_PX) & at_edge(outlines, moved.pose, _LEANS_PX)
+        slid = moved.shift[..., :2].norm(dim=-1) > _SLID_PX
+        return (leant & slid).any(1)
 
     @torch.no_grad()
     def seen(self, state: PoseState) -> Tensor:

@@ -210,7 +210,7 @@ def _beginnings(
             lambda: look_at(lanes.pipeline.layer_reader, flat, "train", cfg.eyes.frames, cfg.seed),
         )
         begun(lanes, looked).save(path)
-    return ReadBeginnings(PoseState.load(path).to(lanes.device))
+    return ReadBeginnings(PoseState.load(path).to(lanes.device), cfg.imagination.rough)
 
 
 def _read_before(folder: Path, pipeline: WorldModelPipeline) -> Path:

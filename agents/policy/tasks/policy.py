@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from agents.policy.heads import ActionHead, ReturnHead
+from agents.policy.actor_critic import ActorCritic
 from multimodal.errors import CheckpointError
 from multimodal.trunk import require_trunk, trunk_fingerprint
-from worldmodel.checkpoint import resolve, verify, write_manifest
 from worldmodel.compact import DEED, TOKENS, CompactDynamics
 from worldmodel.pipeline import WorldModelPipeline
 
-__all__ = ["KIND", "CompactView", "TaskPolicy"]
+__all__ = ["CompactView", "TaskPolicy"]
 
-KIND = "task-policy"
 # Rollouts that leave everything recorded behind must not send the networks there as well.
 _FARTHEST = 6.0
 
@@ -111,7 +107,7 @@ class CompactView(nn.Module):
         return _Body(self.feature_dim, width)
 
 
-class TaskPolicy(ModelMixin, ConfigMixin):
+class TaskPolicy(ActorCritic):
     """Actor and critic for a world without goals.
 
     Args:
@@ -124,8 +120,8 @@ class TaskPolicy(ModelMixin, ConfigMixin):
         width: channels of actor and critic.
     """
 
-    low: Tensor
-    high: Tensor
+    KIND = "task-policy"
+    view: CompactView
 
     @register_to_config
     def __init__(
@@ -139,25 +135,8 @@ class TaskPolicy(ModelMixin, ConfigMixin):
         width: int = 128,
     ) -> None:
         super().__init__()
-        self.view = CompactView(channels, state_dim)
-        self.actor = self.view.body(width)
-        self.action = ActionHead(width, len(action_low))
-        self.critic = self.view.body(width)
-        self.value = ReturnHead(width)
-        self.register_buffer("low", torch.tensor(list(action_low)), persistent=False)
-        self.register_buffer("high", torch.tensor(list(action_high)), persistent=False)
-
-    def log_probs(self, features: Tensor) -> Tensor:
-        """Log-probabilities (B, A, BINS) of actions, of features (B, F)."""
-        return self.action(self.actor(features))
-
-    def values(self, features: Tensor) -> Tensor:
-        """Logits (B, bins) of the return, of features (B, F)."""
-        return self.value(self.critic(features))
-
-    def scaled(self, actions: Tensor) -> Tensor:
-        """Actions (B, A) from [-1, 1] to the world's bounds."""
-        return self.low + (actions + 1) / 2 * (self.high - self.low)
+        view = CompactView(channels, state_dim)
+        self._compose(view, width, list(action_low), list(action_high))
 
     @torch.no_grad()
     def act(self, latents: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -173,10 +152,8 @@ class TaskPolicy(ModelMixin, ConfigMixin):
         seen = self.view.perceive(latents)
         log_probs = self.log_probs(self.view.features(seen, seen))
         if generator is None:
-            return self.scaled(self.action.mean(log_probs)).clamp(self.low, self.high)
-        flat = log_probs.exp().flatten(0, 1)
-        index = torch.multinomial(flat, 1, generator=generator).view(log_probs.shape[:2])
-        return self.scaled(self.action.actions(index)).clamp(self.low, self.high)
+            return self.bounded(self.action.mean(log_probs))
+        return self.bounded(self.action.actions(self.drawn(log_probs, generator)))
 
     def attach(self, world: WorldModelPipeline) -> None:
         """Give it the world that it acts through.
@@ -220,16 +197,7 @@ class TaskPolicy(ModelMixin, ConfigMixin):
         Raises:
             CheckpointError: missing, torn, altered, or of another world.
         """
-        folder = resolve(name_or_dir)
-        verify(folder, KIND)
-        options = {"low_cpu_mem_usage": False, "use_safetensors": True, **options}
-        policy = super().from_pretrained(str(folder), **options)
-        assert isinstance(policy, cls)
+        policy = cls._opened(name_or_dir, **options)
         if world is not None:
             policy.attach(world)
-        return policy.eval().requires_grad_(False)
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
-        """Write the policy as safetensors and JSON, with a SHA-256 manifest."""
-        super().save_pretrained(str(save_directory), safe_serialization=True, **options)
-        write_manifest(Path(save_directory), KIND)
+        return policy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +17,7 @@ from rich.console import Console
 from agents.policy.dreaming import Dream, train_in_imagination
 from agents.policy.imagination import Imagination
 from agents.policy.improvement import Improver, Settings
-from agents.policy.policy import Policy
+from agents.policy.minutes import Minutes
 from agents.policy.tasks.collecting import Acting, Exploring, collected, opened_store
 from agents.policy.tasks.evaluation import task_figures
 from agents.policy.tasks.lanes import CompactBeginnings, CompactLanes
@@ -70,34 +69,34 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     assert isinstance(space, Box)
     bounds = (space.low.astype(np.float32), space.high.astype(np.float32))
     store = opened_store(recording, run.path, "data")
-    clock = _Clock(run)
+    minutes = Minutes(run)
     figures: list[dict[str, float]] = []
     acting: tuple[WorldModelPipeline, TaskPolicy] | None = None
     trunk = None
     for number in range(rounds):
         until = int(sum(task.frames[: number + 1]))
-        with clock("recording"):
+        with minutes.during("recording"):
             collected(store, recording, until, _behaviour(bounds, acting))
         flat = FlatEpisodes.open(store)
         if trunk is None:
-            with clock("trunk"):
+            with minutes.during("trunk"):
                 trunk = learned_trunk(flat, task.trunk, cfg.seed, run.path / "trunk")
-        with clock("world"):
+        with minutes.during("world"):
             learned = learned_world(
                 trunk, flat, recording, bounds, task, number, cfg.seed, run.path
             )
         figures.append(world_figures(learned))
         Console().print(f"round {number}: {_shown(figures[-1])}", highlight=False)
         before = acting[1] if acting else None
-        with clock("policy"):
+        with minutes.during("policy"):
             policy = _improved(cfg, run, learned, before, number)
         acting = (learned.pipeline, policy)
     assert acting is not None
     _keep(acting, run.path)
-    result = {**figures[-1], **clock.figures(), **_imagined(cfg)}
+    result = {**figures[-1], **minutes.figures(), **_imagined(cfg)}
     result["real_frames"] = float(sum(record.steps for record in store.records))
     run.write_json("rounds.json", figures)
-    run.write_json("training.json", _record(cfg, clock))
+    run.write_json("training.json", _record(cfg, minutes))
     return result | task_figures(cfg, run, *acting, recording)
 
 
@@ -174,7 +173,7 @@ def _improved(
     prior = None
     if before is not None and settings.prior > 0:
         prior = copy.deepcopy(policy).requires_grad_(False)
-    improver = Improver(cast(Policy, policy), cast("Policy | None", prior), settings)
+    improver = Improver(policy, prior, settings)
     imagination = Imagination(
         CompactLanes(learned.pipeline, policy.view),
         CompactBeginnings(learned.tokens, learned.flat, learned.pipeline.context, task.fresh),
@@ -220,37 +219,10 @@ def _shown(figures: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
 
 
-def _record(cfg: DictConfig, clock: _Clock) -> dict[str, Any]:
+def _record(cfg: DictConfig, minutes: Minutes) -> dict[str, Any]:
     return {
         "command": shown_command(),
-        "seconds": clock.seconds,
+        "seconds": minutes.seconds,
         "config": OmegaConf.to_container(cfg, resolve=True),
         **environment_record(),
     }
-
-
-class _Clock:
-    """Wall-clock seconds of recording, trunk, world and policy, over all resumes."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self._run = run
-        path = run.path / "seconds.json"
-        self.seconds: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
-        self._stage, self._begun = "", 0.0
-
-    def __call__(self, stage: str) -> _Clock:
-        self._stage = stage
-        return self
-
-    def __enter__(self) -> None:
-        self._begun = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        spent = time.perf_counter() - self._begun
-        self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + spent
-        self._run.write_json("seconds.json", self.seconds)
-
-    def figures(self) -> dict[str, float]:
-        """Minutes of each stage, and `train_minutes` of all."""
-        minutes = {f"{stage}_minutes": s / 60 for stage, s in self.seconds.items()}
-        return minutes | {"train_minutes": sum(self.seconds.values()) / 60}

@@ -1,6 +1,7 @@
 """A policy over the poses of layers: what it sees, what it carries, and how it is trained."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from envs.layer_stage import body_tracks, metres_of
 from multimodal.errors import CheckpointError, ConfigError, DatasetError, FrameError
 from multimodal.flat import FlatEpisodes
 from worldmodel.pipeline import WorldModelPipeline
+from worldmodel.solids import rims
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +138,9 @@ def test_lanes_begin_at_frames_that_were_read_before_and_never_solved(
     assert torch.equal(state.pose, again.pose)
     sight = Sight.from_vector(state.sight)
     assert bool(((goals[:, :6] * sight.object_present).sum(1) > 0.5).all())
+    assert not bool(state.rough.any())
+    rough = ReadBeginnings(loaded, rough=0.3).draw(400, np.random.default_rng(0))[0].rough
+    assert 0.2 < float(rough.float().mean()) < 0.4
     nothing = PoseState(**{**states.arrays(), "sight": torch.zeros_like(states.sight)})
     with pytest.raises(DatasetError, match="begin at"):
         ReadBeginnings(nothing).draw(4, np.random.default_rng(0))
@@ -199,3 +204,36 @@ def test_a_policy_over_layers_refuses_what_it_was_not_trained_on(
     state = lanes.begin(begins)
     with pytest.raises(ConfigError, match=r"imagination\.doubt=0"):
         lanes.doubt(state, torch.zeros(6, 2))
+
+
+def test_a_rough_edge_holds_what_is_pushed_along_it_and_lets_go_what_is_pushed_away(
+    layered_pipeline: WorldModelPipeline, layer_policy: Policy, begins: Start
+) -> None:
+    lanes = lanes_over_poses(layered_pipeline, layer_policy)
+    state = lanes.begin(begins).select([0, 0, 0])
+    body, pusher = int((state.present & ~state.driven)[0].nonzero()[0]), int(state.pusher[0])
+    present = torch.zeros_like(state.present)
+    present[:, [body, pusher]] = True
+    pose = state.pose.clone()
+    # The body leans on the left edge with the pusher above it; in the last lane neither does.
+    motion = copy.deepcopy(lanes._motion)
+    motion.register_to_config(overlap_px=0.0, edge_px=0.0)
+    lanes._motion = motion
+    outline = rims(state.reach[0, body], pose[0, body, 2])
+    side, top = (-float(value) for value in outline.amin(0))
+    bottom = float(rims(state.reach[0, pusher], pose[0, pusher, 2])[:, 1].max())
+    pose[:, body, :2] = torch.tensor([side, 32.0])
+    pose[:, pusher, :2] = torch.tensor([side, 32.0 - top - bottom])
+    pose[2, body, 0] += 6
+    pose[2, pusher, 0] += 6
+    rough = torch.tensor([False, True, True])
+    state = replace(state, pose=pose, present=present, rough=rough)
+    down = torch.tensor([[0.0, -1.0]] * 3)
+    after = lanes.advance(state, down)
+    way = (after.pose - state.pose)[:, body, 1]
+    assert float(way[0]) > 0.5, "without roughness the body slides along the edge"
+    assert torch.equal(after.pose[1], state.pose[1])
+    assert not bool(after.shift[1].any())
+    assert float(way[2]) > 0.5, "away from edges nothing is held"
+    back = lanes.advance(after, -down)
+    assert float((back.pose - after.pose)[1, pusher, 1]) < -0.5, "the pusher comes away"
