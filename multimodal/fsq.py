@@ -7,9 +7,10 @@ UniTok, where one large codebook is too small to both see and generate.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["dequantize", "quantize", "quantize_through"]
+__all__ = ["dequantize", "digits_of_codes", "quantize", "quantize_through"]
 
 _REACH = 2.5
 
@@ -52,6 +53,13 @@ def dequantize(ids: Tensor, levels: int, channels: int) -> Tensor:
     digits = (ids.unsqueeze(-1) // place) % levels
     unit = digits.float() / (levels - 1) * 2 - 1
     return (unit * _REACH).flatten(-2)
+
+
+def digits_of_codes(levels: int, digits: int) -> Tensor:
+    """The digits of every code, one-hot: float32 (levels ** digits, digits · levels)."""
+    place = levels ** torch.arange(digits)
+    each = (torch.arange(levels**digits)[:, None] // place) % levels
+    return F.one_hot(each, levels).flatten(1).float()
 
 
 def quantize_through(latents: Tensor, levels: int) -> Tensor:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from multimodal import fsq
 from multimodal.errors import FrameError
 
-__all__ = ["ImageCodes"]
+__all__ = ["REACH", "ImageCodes"]
 
-_REACH = 2.5
+REACH = 2.5
 
 
 class _Block(nn.Module):
@@ -83,7 +83,7 @@ class ImageCodes(ModelMixin, ConfigMixin):
             )
         grid = latents_BNC.transpose(1, 2).unflatten(2, (side, side))
         narrow = self.narrow(self.before(self.enter(grid)))
-        return _REACH * torch.tanh(narrow).flatten(2).transpose(1, 2)
+        return REACH * torch.tanh(narrow).flatten(2).transpose(1, 2)
 
     def encode(self, latents_BNC: Tensor) -> Tensor:
         """Latents of square frames, float (B, N, C), to codes int64 (B, N, groups).
@@ -116,8 +116,3 @@ class ImageCodes(ModelMixin, ConfigMixin):
         grid = numbers.transpose(1, 2).unflatten(2, (side, side))
         made = self.leave(self.after(self.widen(grid))).flatten(2).transpose(1, 2)
         return made * torch.rsqrt(made.square().mean(-1, keepdim=True) + 1e-6)
-
-    def through(self, latents_BNC: Tensor) -> Tensor:
-        """Latents through the codes and back, with gradient."""
-        numbers = self.numbers(latents_BNC)
-        return self.latents(fsq.quantize_through(numbers, self.config.levels))

@@ -6,22 +6,28 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from transformers import DynamicCache, LlamaConfig, LlamaModel
 
-from multimodal.errors import SequenceError
+from multimodal.errors import ConfigError, SequenceError
+from multimodal.fsq import digits_of_codes
 from multimodal.sequence import Modality, Vocabulary
 from multimodal.tower import attention_kind
 
 __all__ = ["NativeModel"]
 
+_STD = 0.02
+
 
 class NativeModel(ModelMixin, ConfigMixin):
     """Chameleon's form (arXiv 2405.09818): no encoder of its own, every modality is ids.
 
-    Beside its id a token carries its modality, and inside an image its place.
+    Beside its id a token carries its modality, and inside an image its place. Codes of images are
+    read by their digits, so that a rare code is understood as its neighbours are, and units of
+    speech by the sound they stand for; what is read and what is written is one table.
 
     Args:
         vocabulary: fields of `Vocabulary`.
@@ -32,7 +38,15 @@ class NativeModel(ModelMixin, ConfigMixin):
         heads: attention heads.
         places: most ids of an image.
         length: most tokens of a sequence.
+        digits: levels of each digit of an image's code, and digits of a code.
+        bands: numbers that say how a unit of speech sounds.
+
+    Raises:
+        ConfigError: other digits than the vocabulary's codes of images have.
     """
+
+    known_digits: Tensor
+    known_sounds: Tensor
 
     @register_to_config
     def __init__(
@@ -45,6 +59,8 @@ class NativeModel(ModelMixin, ConfigMixin):
         heads: int = 4,
         places: int = 64,
         length: int = 512,
+        digits: tuple[int, int] = (5, 5),
+        bands: int = 80,
     ) -> None:
         super().__init__()
         fields: dict[str, Any] = {
@@ -52,12 +68,32 @@ class NativeModel(ModelMixin, ConfigMixin):
             for name, value in vocabulary.items()
         }
         self.words = Vocabulary(**fields)
-        self.embed = nn.Embedding(self.words.size, width)
+        columns, codes = self.words.image
+        if digits[0] ** digits[1] != codes:
+            raise ConfigError(
+                f"{digits[1]} digits of {digits[0]} levels make {digits[0] ** digits[1]:,} codes, "
+                f"the vocabulary has {codes:,}; pass the levels and digits of the image codes."
+            )
+        self.embed = nn.Embedding(self.words.size - columns * codes, width)
         self.modality = nn.Embedding(len(Modality), width)
         self.place = nn.Embedding(places + 1, width)
         self.value = nn.Linear(self.words.actions[0], width, bias=False)
         for table in (self.embed, self.modality, self.place):
-            nn.init.normal_(table.weight, std=0.02)
+            nn.init.normal_(table.weight, std=_STD)
+        self.register_buffer("known_digits", digits_of_codes(*digits), persistent=False)
+        self.read_digits = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(digits[0] * digits[1], width),
+                nn.GELU(),
+                nn.Linear(width, width, bias=False),
+            )
+            for _ in range(columns)
+        )
+        for net in self.read_digits:
+            nn.init.normal_(net[-1].weight, std=5 * _STD / width**0.5)
+        self.register_buffer("known_sounds", torch.zeros(self.words.audio[1], bands))
+        self.read_sounds = nn.Linear(bands, width, bias=False)
+        nn.init.normal_(self.read_sounds.weight, std=_STD / bands**0.5)
         config = LlamaConfig(
             vocab_size=1,
             hidden_size=width,
@@ -87,24 +123,19 @@ class NativeModel(ModelMixin, ConfigMixin):
         return asdict(vocabulary)
 
     @torch.no_grad()
-    def start_rows(self, modality: Modality, vectors: Tensor, seed: int = 0) -> None:
-        """Let codes that stand for similar things begin with similar embeddings.
+    def explain_sounds(self, features: Tensor) -> None:
+        """Say how the units of speech sound, float (units, bands)."""
+        spread = features.std().clamp(min=1e-6)
+        self.known_sounds.copy_((features - features.mean(0)) / spread)
 
-        Args:
-            modality: whose codes.
-            vectors: what each code stands for, float (codes, D); each column of codes gets the
-                same, by a random projection.
-            seed: of the projection.
-        """
-        columns, values = self.words.shape(modality)
-        generator = torch.Generator().manual_seed(seed)
-        flat = (vectors - vectors.mean(0)) / vectors.std().clamp(min=1e-6)
-        project = torch.randn(flat.shape[1], self.embed.embedding_dim, generator=generator)
-        rows = 0.02 * (flat @ project) * flat.square().sum(-1).mean().rsqrt()
-        first = self.words.offset(modality)
-        for column in range(columns):
-            begin = first + column * values
-            self.embed.weight[begin : begin + values] += rows
+    def table(self) -> Tensor:
+        """What each id is read and written as, (ids, width)."""
+        text, sounds = self.words.text, self.words.audio
+        rows = self.embed.weight
+        images = [net(self.known_digits) for net in self.read_digits]
+        end = text + sounds[0] * sounds[1]
+        heard = rows[text:end] + self.read_sounds(self.known_sounds).repeat(sounds[0], 1)
+        return torch.cat([rows[:text], *images, heard, rows[end:]])
 
     def hidden(
         self,
@@ -126,7 +157,7 @@ class NativeModel(ModelMixin, ConfigMixin):
                 f"{self.config.length}; leave something out."
             )
         in_image = torch.where(modalities == Modality.IMAGE, within, 0)
-        embedded = self.embed(ids) + self.modality(modalities)
+        embedded = F.embedding(ids, self.table()) + self.modality(modalities)
         embedded = embedded + self.place(in_image) + self.value(values.to(self.dtype))
         return self.body(
             inputs_embeds=embedded,
@@ -137,4 +168,4 @@ class NativeModel(ModelMixin, ConfigMixin):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., ids) of the token that follows each hidden state."""
-        return hidden @ self.embed.weight.T
+        return hidden @ self.table().T.to(hidden.dtype)

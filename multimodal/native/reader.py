@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from multimodal.audio.units import SpeechUnits
 from multimodal.audio.waveform import resample
-from multimodal.errors import TextError
+from multimodal.errors import CheckpointError, TextError
 from multimodal.image_codes import ImageCodes
 from multimodal.native.model import NativeModel
 from multimodal.native.requests import DRAW, TRANSCRIBE
@@ -51,6 +51,13 @@ class NativeReader:
 
     def __post_init__(self) -> None:
         require_trunk(self.trunk, self.model.config.trunk, "this native model")
+        made = (int(self.codes.config.groups), self.codes.codes)
+        if made != self.model.words.image:
+            raise CheckpointError(
+                f"this native model reads images of {self.model.words.image[0]} codes a token with "
+                f"{self.model.words.image[1]:,} values, these image codes make {made[0]} with "
+                f"{made[1]:,}; use those it was trained on."
+            )
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, trunk: VideoTokenizer) -> NativeReader:
@@ -64,6 +71,11 @@ class NativeReader:
         codes = ImageCodes.from_pretrained(folder / CODES_FOLDER, torch_dtype=torch.float32).eval()
         units = SpeechUnits.from_pretrained(folder / UNITS_FOLDER, torch_dtype=torch.float32).eval()
         return cls(model, trunk, codes, units, load_text_tokenizer(folder / TEXT_FOLDER))
+
+    @property
+    def _tokens(self) -> int:
+        """Tokens of an image, each of one code or of several."""
+        return int(self.model.config.places) // int(self.codes.config.groups)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the model and all it reads through but the trunk, which is named only."""
@@ -79,7 +91,7 @@ class NativeReader:
         Raises:
             FrameError: malformed frames.
         """
-        size_px = 8 * round(self.model.config.places**0.5)
+        size_px = 8 * round(self._tokens**0.5)
         with torch.no_grad():
             codes = self.codes.encode(latents_of(self.trunk, frames, size_px))
         return [Segment.image(each.numpy()) for each in codes]
@@ -107,6 +119,19 @@ class NativeReader:
         said = write_text(self.model, rows, tokens)
         return [decode_ids(self.tokenizer, ids).strip() for ids in said]
 
+    def answer_heard(
+        self, rows: Sequence[Sequence[Segment]], tokens: int = 32
+    ) -> list[tuple[str, str]]:
+        """What was asked, as the model understood it, and its answer, for rows that end in sound.
+
+        It writes the question down first, as it has learned to.
+        """
+        heard = write_text(self.model, rows, tokens)
+        asked = [[*row, Segment.text(ids)] for row, ids in zip(rows, heard, strict=True)]
+        answers = self.say(asked, tokens)
+        questions = [decode_ids(self.tokenizer, ids).strip() for ids in heard]
+        return list(zip(questions, answers, strict=True))
+
     def answer(
         self,
         frame: Tensor | NDArray[Any],
@@ -125,8 +150,10 @@ class NativeReader:
             TextError: an empty text.
             AudioError: malformed sound.
         """
-        asked = self.words(question) if isinstance(question, str) else self.sound(question, rate_hz)
-        return self.say([[*self.picture(torch.as_tensor(frame)[None]), asked]])[0]
+        seen = self.picture(torch.as_tensor(frame)[None])
+        if isinstance(question, str):
+            return self.say([[*seen, self.words(question)]])[0]
+        return self.answer_heard([[*seen, self.sound(question, rate_hz)]])[0][1]
 
     def transcribe(self, audio: Tensor | NDArray[Any], rate_hz: int = _RATE_HZ) -> str:
         """What is said in a sound (samples,)."""
@@ -137,8 +164,7 @@ class NativeReader:
     ) -> NDArray[np.uint8]:
         """Frames uint8 (len(texts), H, W, 3) that descriptions such as "a red cube" speak of."""
         rows = [[self.words(f"{DRAW} {text}")] for text in texts]
-        count = self.model.config.places
-        codes = write_codes(self.model, rows, Modality.IMAGE, count, temperature, seed)
+        codes = write_codes(self.model, rows, Modality.IMAGE, self._tokens, temperature, seed)
         with torch.no_grad():
             latents = self.codes.decode(torch.from_numpy(codes))
             frames: NDArray[np.uint8] = to_uint8(self.trunk.decode(latents[:, None])[:, 0]).numpy()

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from multimodal.audio.speech import SpeechCorpus, Utterance
 from multimodal.audio.units import SpeechUnits
-from multimodal.audio.waveform import read_audio
+from multimodal.audio.waveform import read_audio, resample
 from multimodal.clip_data import allowed_rows
 from multimodal.errors import ConfigError
 from multimodal.flat import FlatEpisodes
@@ -33,10 +33,16 @@ ROW_KINDS: Final = ("see", "hear", "draw", "act")
 _KINDS = ("colour", "shape", "count", "existence")
 _RATE_HZ = 16_000
 _TRIES = 8
-_HEARD = 3
-_WRITTEN = 3
+# How much of a kind is in one row: rows of all kinds are about as long.
+_HEARD = 4
+_WRITTEN = 6
 _SPOKEN = 2
+_DRAWN = 3
+_ACTED = 2
 _SPAN = 4
+_TOLD_FIRST = 0.25
+# Of a recorded sentence: as it is, slower and lower, faster and higher, with noise or without.
+_TAKES = ((1.0, None), (0.88, None), (1.12, 25.0), (0.94, 18.0), (1.06, None))
 
 
 @dataclass(eq=False)
@@ -56,7 +62,7 @@ class Senses:
     units: SpeechUnits
     corpus: SpeechCorpus
     bins: ActionBins
-    _heard: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    _heard: dict[tuple[str, int], NDArray[np.int64]] = field(default_factory=dict)
     _texts: dict[str, list[int]] = field(default_factory=dict)
 
     @cached_property
@@ -72,12 +78,20 @@ class Senses:
             self._texts[text] = encode_text(self.tokenizer, text)
         return Segment.text(self._texts[text], learn)
 
-    def sound(self, utterance: Utterance) -> Segment:
-        """A recorded sentence."""
-        if utterance.file not in self._heard:
+    def sound(self, utterance: Utterance, take: int = 0) -> Segment:
+        """A recorded sentence, as it is or as `take` changes it."""
+        if (utterance.file, take) not in self._heard:
             audio = read_audio(self.corpus.folder / utterance.file, _RATE_HZ)
-            self._heard[utterance.file] = self.units.encode(audio)
-        return Segment.audio(self._heard[utterance.file])
+            speed, snr_db = _TAKES[take]
+            if speed != 1:
+                # Halved, as resampling may overshoot what is as loud as can be.
+                audio = resample(audio / 2, round(speed * _RATE_HZ), _RATE_HZ)
+            if snr_db is not None:
+                noise = np.random.default_rng([take, len(audio)]).normal(size=len(audio))
+                loud = audio.square().mean().sqrt() * 10 ** (-snr_db / 20)
+                audio = audio + loud * torch.from_numpy(noise).float()
+            self._heard[utterance.file, take] = self.units.encode(audio)
+        return Segment.audio(self._heard[utterance.file, take])
 
     @torch.no_grad()
     def picture(self, latents_NC: NDArray[np.float16], learn: bool = False) -> Segment:
@@ -103,8 +117,9 @@ class NativeRows(Dataset[dict[str, NDArray[Any]]]):
     """Rows of four kinds; row i is a function of (seed, i) and the datasets alone.
 
     "see": a picture, questions and answers in text and speech, and a description; "hear": speech
-    and what is said; "draw": a description and its picture; "act": two pictures and the mean action
-    between them.
+    and what is said; "draw": descriptions and their pictures; "act": two pictures and the mean
+    action between them, several times. A spoken question is written down before it is answered
+    (as SpeechGPT's chain of modality, arXiv 2305.11000).
 
     Args:
         flat: the scenes.
@@ -142,6 +157,8 @@ class NativeRows(Dataset[dict[str, NDArray[Any]]]):
         self.shares = shares / shares.sum()
         rows = allowed_rows(flat, split)
         count = (np.asarray(flat.state["object_shape"])[rows] >= 0).sum(-1)
+        # Other voices than the recorded ones: slower and faster, in noise.
+        self.takes = len(_TAKES) if split == "train" else 1
         self.rows = rows[(count > 0) & (count <= most)]
         self.ends = np.repeat(flat.starts[1:] - 1, np.diff(flat.starts))
         self.utterances = senses.corpus.of(split)
@@ -175,29 +192,42 @@ class NativeRows(Dataset[dict[str, NDArray[Any]]]):
         for heard in (spoken_question(scene, rng, self.spoken) for _ in range(_SPOKEN)):
             if heard is not None:
                 question, utterance = heard
-                turns.append([senses.sound(utterance), senses.text(question.answer, learn=True)])
-        told = senses.text(description(scene), learn=True)
-        turns.append([senses.text(describe(rng)), told])
+                said = [senses.text(t, learn=True) for t in (question.text, question.answer)]
+                turns.append([self._sound(utterance, rng), *said])
+        told = [senses.text(describe(rng)), senses.text(description(scene), learn=True)]
         order = rng.permutation(len(turns))
-        return [senses.picture(self.latents[row]), *(each for k in order for each in turns[k])]
+        answers = [each for k in order for each in turns[k]]
+        # Mostly last: what was told already has not to be seen any more.
+        first = rng.random() < _TOLD_FIRST
+        picture = senses.picture(self.latents[row])
+        return [picture, *(told if first else []), *answers, *([] if first else told)]
 
     def _hear(self, row: int, rng: np.random.Generator) -> list[Segment]:
         segments = []
         for number in rng.choice(len(self.utterances), min(_HEARD, len(self.utterances)), False):
             utterance = self.utterances[int(number)]
-            segments += [self.senses.sound(utterance), self.senses.text(TRANSCRIBE)]
+            segments += [self._sound(utterance, rng), self.senses.text(TRANSCRIBE)]
             segments.append(self.senses.text(utterance.text, learn=True))
         return segments
 
+    def _sound(self, utterance: Utterance, rng: np.random.Generator) -> Segment:
+        return self.senses.sound(utterance, int(rng.integers(self.takes)))
+
     def _draw(self, row: int, rng: np.random.Generator) -> list[Segment]:
-        scene = Scene.from_state(self.flat.state, row)
-        told = self.senses.text(f"{DRAW} {description(scene)}")
-        return [told, self.senses.picture(self.latents[row], learn=True)]
+        segments = []
+        for number in (row, *(int(k) for k in rng.choice(self.rows, _DRAWN - 1))):
+            told = description(Scene.from_state(self.flat.state, number))
+            segments.append(self.senses.text(f"{DRAW} {told}"))
+            segments.append(self.senses.picture(self.latents[number], learn=True))
+        return segments
 
     def _act(self, row: int, rng: np.random.Generator) -> list[Segment]:
-        last = int(self.ends[row])
-        begin = max(min(row, last - _SPAN), int(np.searchsorted(self.ends, last)))
-        end = min(begin + _SPAN, last)
-        mean = self.flat.actions[begin:end].mean(0, keepdims=True)
-        segments = [self.senses.picture(self.latents[k]) for k in (begin, end)]
-        return [*segments, Segment.actions(self.senses.bins.encode(mean), learn=True)]
+        segments = []
+        for number in (row, *(int(k) for k in rng.choice(self.rows, _ACTED - 1))):
+            last = int(self.ends[number])
+            begin = max(min(number, last - _SPAN), int(np.searchsorted(self.ends, last)))
+            end = min(begin + _SPAN, last)
+            mean = self.flat.actions[begin:end].mean(0, keepdims=True)
+            segments += [self.senses.picture(self.latents[k]) for k in (begin, end)]
+            segments.append(Segment.actions(self.senses.bins.encode(mean), learn=True))
+        return segments

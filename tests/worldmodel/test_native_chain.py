@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,18 @@ import torch
 from envs.push import PushWorld
 from multimodal.audio.speech import VOICES, SpeechCorpus
 from multimodal.audio.waveform import read_audio
-from multimodal.errors import AudioError, CheckpointError, FrameError, SequenceError, TextError
-from multimodal.native import NativeReader
+from multimodal.errors import (
+    AudioError,
+    CheckpointError,
+    ConfigError,
+    FrameError,
+    SequenceError,
+    TextError,
+)
+from multimodal.image_codes import ImageCodes
+from multimodal.native import NativeModel, NativeReader
 from multimodal.native.writing import write_text
-from multimodal.sequence import Modality, Segment, assemble
+from multimodal.sequence import Modality, Segment, Vocabulary, assemble
 from multimodal.trunk import open_trunk
 from tests.worldmodel.vlm_recordings import record_scenes, save_text, save_trunk
 from worldmodel.checkpoint import verify
@@ -133,12 +142,51 @@ def test_what_comes_later_changes_nothing_before(native, frame):
     assert torch.allclose(one[0], two[0, : one.shape[1]], atol=1e-5)
 
 
-def test_similar_codes_begin_alike(native):
-    digits = native.codes.digit_values(torch.arange(native.codes.codes)[:, None])
-    first = native.model.words.offset(Modality.IMAGE)
-    rows = native.model.embed.weight[first : first + len(digits)].detach()
-    near = (rows[0] - rows[1]).norm()
-    assert near < (rows[0] - rows[-1]).norm(), "one level apart, and every digit apart"
+def test_codes_of_the_same_digits_begin_alike():
+    words = Vocabulary(9, 0, 1, 2, (3, 4, 5), (6, 7, 8), 0, image=(2, 625), audio=(1, 4))
+    sizes = {"width": 32, "hidden": 16, "layers": 1, "bands": 3}
+    model = NativeModel(NativeModel.plain(words), digits=(5, 4), **sizes)
+    first = words.offset(Modality.IMAGE)
+    table = model.table().detach()
+    assert table.shape == (words.size, 32)
+    for column in (table[first : first + 625], table[first + 625 : first + 1250]):
+        # 0 and 1 differ in the first digit alone, 0 and 156 = 1111 in base 5 in all of them.
+        near, far = ((column[k:] - column[: len(column) - k]).norm(dim=1) for k in (1, 156))
+        assert float(near.mean()) < 0.8 * float(far.mean())
+    before = table[words.offset(Modality.AUDIO) :]
+    model.explain_sounds(torch.randn(4, 3))
+    assert not torch.equal(before[:4], model.table()[words.offset(Modality.AUDIO) :][:4])
+    with pytest.raises(ConfigError, match="625"):
+        NativeModel(NativeModel.plain(words), digits=(5, 3), **sizes)
+
+
+def test_a_picture_of_two_codes_a_token_is_read_and_drawn(native, frame):
+    codes = ImageCodes(native.codes.config.trunk, native.codes.config.channels, 8, groups=2)
+    words = replace(native.model.words, image=(2, codes.codes))
+    model = NativeModel(
+        NativeModel.plain(words),
+        codes.config.trunk,
+        width=16,
+        hidden=16,
+        layers=1,
+        places=128,
+        digits=(codes.config.levels, codes.config.digits),
+    ).eval()
+    reader = NativeReader(model, native.trunk, codes.eval(), native.units, native.tokenizer)
+    assert reader.picture(frame[None])[0].codes.shape == (64, 2)
+    assert reader.draw(["a red cube"]).shape == (1, 64, 64, 3)
+    with pytest.raises(CheckpointError, match="codes"):
+        NativeReader(native.model, native.trunk, codes, native.units, native.tokenizer)
+
+
+def test_a_spoken_question_is_written_down_before_it_is_answered(native, place, frame):
+    corpus = SpeechCorpus.open(place / "questions")
+    sound = native.sound(read_audio(corpus.folder / corpus.of("test")[0].file, 16_000), 16_000)
+    row = [*native.picture(frame[None]), sound]
+    ((heard, answer),) = native.answer_heard([row], 6)
+    assert [heard] == native.say([row], 6)
+    ids = write_text(native.model, [row], 6)[0]
+    assert [answer] == native.say([[*row, Segment.text(ids)]], 6)
 
 
 def test_it_is_measured_with_one_sense_and_with_both(place):

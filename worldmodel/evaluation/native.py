@@ -1,7 +1,8 @@
 """`worldmodel evaluate model=native`: what one model sees, hears, says, draws and tells of actions.
 
 The question that decides is spoken about a picture: it needs both, so the answers with both stand
-beside those with either alone, with another's picture, and with another's question.
+beside those with either alone, with another's picture, and with another's question. In every one
+of these the model first writes down what it believes was asked, then answers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import Progress
 
 from multimodal.audio.speech import SpeechCorpus, Utterance
 from multimodal.audio.spoken_questions import record_questions, spoken_texts
@@ -59,15 +62,24 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
     """
     native = load_native(str(cfg.checkpoint or cfg.model), cfg.trunk)
     flat, corpus = open_flat(cfg.scenes), record_questions(cfg.questions, _VOICES)
-    report, examples = _spoken(native, flat, corpus, cfg)
-    report |= _written(native, flat, cfg)
-    report |= _described(native, flat, cfg)
-    report |= _transcribed(native, corpus, cfg)
-    report |= _codes(native, flat, cfg)
-    drawn, shown = drawing_figures(native, cfg)
-    report |= {name: _interval(values, cfg) for name, values in drawn.items()}
+    examples: list[Example] = []
+    report: Report = {}
+    parts: dict[str, Callable[[], Report]] = {
+        "spoken questions": lambda: _spoken(native, flat, corpus, cfg, examples),
+        "written questions": lambda: _written(native, flat, cfg),
+        "descriptions": lambda: _described(native, flat, cfg),
+        "transcripts": lambda: _transcribed(native, corpus, cfg),
+        "codes": lambda: _codes(native, flat, cfg),
+        "drawings": lambda: _drawn(native, cfg, examples),
+    }
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=len(parts))
+        for name, part in parts.items():
+            progress.update(task, description=name)
+            report |= part()
+            progress.advance(task)
     directory.write_json("report.json", {"figures": report})
-    write_page(directory.path, "One model that sees, hears and draws", report, examples + shown)
+    write_page(directory.path, "One model that sees, hears and draws", report, examples)
     return {name: float(figure["value"]) for name, figure in report.items()}
 
 
@@ -83,8 +95,12 @@ def word_errors(said: str, right: str) -> tuple[int, int]:
 
 
 def _spoken(
-    native: NativeReader, flat: FlatEpisodes, corpus: SpeechCorpus, cfg: DictConfig
-) -> tuple[Report, list[Example]]:
+    native: NativeReader,
+    flat: FlatEpisodes,
+    corpus: SpeechCorpus,
+    cfg: DictConfig,
+    examples: list[Example],
+) -> Report:
     """Answers to spoken questions with picture and sound, with one of them, and with another's."""
     cases = spoken_cases(flat, corpus, int(cfg.cases))
     pictures = native.picture(np.stack([case.frame for case in cases]))
@@ -96,14 +112,21 @@ def _spoken(
         "audio_only": [[s] for s in sounds],
         "image_of_another": [[pictures[k], s] for k, s in zip(another, sounds, strict=True)],
         "audio_of_another": [[p, sounds[k]] for p, k in zip(pictures, another, strict=True)],
-        "written": [
-            [p, native.words(case.question.text)] for p, case in zip(pictures, cases, strict=True)
-        ],
     }
-    said = {name: native.say(each, 8) for name, each in rows.items()}
+    turns = {name: native.answer_heard(each, 24) for name, each in rows.items()}
+    said = {name: [answer for _, answer in each] for name, each in turns.items()}
+    asked = [native.words(case.question.text) for case in cases]
+    said["written"] = native.say([[p, q] for p, q in zip(pictures, asked, strict=True)], 8)
     right = {name: _right(cases, answers) for name, answers in said.items()}
     guesser = Guesser(training_questions(flat, _KINDS, _GUESSED_FROM))
     right["guess"] = _right(cases, [guesser.answer(case.question) for case in cases])
+    right["heard"] = np.array(
+        [
+            heard == case.question.text
+            for (heard, _), case in zip(turns["both"], cases, strict=True)
+        ],
+        np.float64,
+    )
     report = {f"native_spoken_{name}": _interval(values, cfg) for name, values in right.items()}
     for name in ("image_only", "audio_only", "guess"):
         gain = right["both"] - right[name]
@@ -112,11 +135,17 @@ def _spoken(
         mine = np.array([case.question.kind == kind for case in cases])
         if mine.any():
             report[f"native_spoken_{kind}"] = _interval(right["both"][mine], cfg)
-    examples = [
-        Example(case.frame[None], f"(spoken) {case.question.text}", case.question.answer, answer)
-        for case, answer in zip(cases[:_SHOWN], said["both"], strict=False)
-    ]
-    return report, examples
+    for case, (written, answer) in zip(cases[:_SHOWN], turns["both"], strict=False):
+        title, told = f"(spoken) {case.question.text}", f"{answer} (heard: {written})"
+        examples.append(Example(case.frame[None], title, case.question.answer, told))
+    return report
+
+
+def _drawn(native: NativeReader, cfg: DictConfig, examples: list[Example]) -> Report:
+    """What CLIP sees in frames drawn from words."""
+    drawn, shown = drawing_figures(native, cfg)
+    examples += shown
+    return {name: _interval(values, cfg) for name, values in drawn.items()}
 
 
 def _right(cases: Sequence[Spoken], answers: Sequence[str]) -> NDArray[np.float64]:

@@ -15,13 +15,14 @@ from multimodal.audio.speech import SpeechCorpus
 from multimodal.audio.spoken_questions import record_questions
 from multimodal.audio.units import SpeechUnits, unit_features
 from multimodal.audio.waveform import read_audio
-from multimodal.clip_data import allowed_rows
+from multimodal.clip_data import allowed_rows, token_at
 from multimodal.flat import FlatEpisodes
 from multimodal.image_codes import ImageCodes
+from multimodal.language import COLOURS, SHAPES, Scene
 from multimodal.native.model import NativeModel
 from multimodal.native.reader import CODES_FOLDER, TEXT_FOLDER, UNITS_FOLDER
 from multimodal.native.rows import NativeRows, Senses
-from multimodal.sequence import ActionBins, Modality, collate
+from multimodal.sequence import ActionBins, collate
 from multimodal.trunk import trunk_fingerprint
 from worldmodel.checkpoint import verify
 from worldmodel.durable import atomic_directory
@@ -42,21 +43,26 @@ _VALIDATION_FRAMES = 256
 _RATE_HZ = 16_000
 
 
-class _Frames(Dataset[dict[str, NDArray[np.float16]]]):
-    """Latents of random frames; item i depends on (seed, i) alone."""
+class _Frames(Dataset[dict[str, NDArray[Any]]]):
+    """Latents of random frames, and what stands in which token; item i is of (seed, i) alone."""
 
     def __init__(
         self, flat: FlatEpisodes, latents: NDArray[np.float16], split: str, seed: int, samples: int
     ) -> None:
-        self.latents, self.rows = latents, allowed_rows(flat, split)
+        self.flat, self.latents, self.rows = flat, latents, allowed_rows(flat, split)
         self.seed, self.samples = seed, samples
 
     def __len__(self) -> int:
         return self.samples
 
-    def __getitem__(self, index: int) -> dict[str, NDArray[np.float16]]:
-        row = np.random.default_rng([self.seed, index, 19]).choice(self.rows)
-        return {"latents": np.array(self.latents[row])}
+    def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:
+        row = int(np.random.default_rng([self.seed, index, 19]).choice(self.rows))
+        latents = np.array(self.latents[row])
+        named = np.zeros((len(latents), 2), np.int64)
+        for thing in Scene.from_state(self.flat.state, row).objects:
+            place = token_at(thing.x_m, thing.y_m, len(latents))
+            named[place] = 1 + SHAPES.index(thing.shape), 1 + COLOURS.index(thing.colour)
+        return {"latents": latents, "named": named}
 
 
 def image_codes_work(source: Source) -> Work:
@@ -105,7 +111,7 @@ def native_rows(source: Source, senses: Senses, split: str, **options: Any) -> N
 
 
 def native_model(source: Source, senses: Senses, sizes: str = "native") -> NativeModel:
-    """A fresh model whose codes begin near to what they stand for.
+    """A fresh model that knows what its codes stand for.
 
     Args:
         source: of the verb `train`.
@@ -116,12 +122,16 @@ def native_model(source: Source, senses: Senses, sizes: str = "native") -> Nativ
     chosen = {name: size[name] for name in ("width", "hidden", "layers", "heads", "length")}
     codes, words = senses.codes, senses.vocabulary
     tokens = round(source.flat.frames.shape[1] / 8) ** 2
+    centres = senses.units.centres.data
     model = NativeModel(
-        NativeModel.plain(words), codes.config.trunk, places=tokens * words.image[0], **chosen
+        NativeModel.plain(words),
+        codes.config.trunk,
+        places=tokens * words.image[0],
+        digits=(int(codes.config.levels), int(codes.config.digits)),
+        bands=centres.shape[1],
+        **chosen,
     )
-    digits = codes.digit_values(torch.arange(codes.codes)[:, None])
-    model.start_rows(Modality.IMAGE, digits, seed=1)
-    model.start_rows(Modality.AUDIO, senses.units.centres.data, seed=2)
+    model.explain_sounds(centres)
     return model
 
 
