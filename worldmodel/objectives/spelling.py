@@ -28,7 +28,11 @@ __all__ = ["SpellingLoss", "kind_words"]
 
 # A block of the grid that holds so much of something's middle is where it is.
 _MIDDLE = 0.3
-_PLACES: Final = ("left", "right", "top", "bottom", "pusher", "moved", "up", "down")
+# Questions of quarters say top and bottom, those of relations above and below.
+_PLACES: Final = (
+    *("left", "right", "top", "bottom", "above", "below"),
+    *("pusher", "moved", "up", "down"),
+)
 # Of the half width of a frame: a third of the way to the edge is nine times as likely the one word.
 _PLACE_SCALE = 0.15
 # The reader of layers shakes by 0.02, and what moved by 0.075 is asked about.
@@ -151,8 +155,8 @@ def whereabouts(
         before_FP: the frames that they are compared with.
 
     Returns:
-        float (F, K, words) of left, right, top, bottom, pusher, moved, up and down, and bool (F, K)
-        whether there is such a thing.
+        float (F, K, words) of left, right, top, bottom, above, below, pusher, moved, up and down,
+        and bool (F, K) whether there is such a thing.
     """
     things = Things.of(layout.parts(glances_FP).things.float())
     across, down = (things.place / _PLACE_SCALE).unbind(-1)
@@ -161,8 +165,9 @@ def whereabouts(
     moved = torch.sigmoid((far - _MOVED) / _MOVED_SCALE)
     upright = moved * shift[..., 1].abs() / far.clamp(min=1e-3)
     up = (shift[..., 1] < 0).float()
-    share = [torch.sigmoid(-across), torch.sigmoid(across), torch.sigmoid(-down)]
-    share += [torch.sigmoid(down), things.driven[..., 0], moved, upright * up, upright * (1 - up)]
+    share = [torch.sigmoid(-across), torch.sigmoid(across)]
+    share += 2 * [torch.sigmoid(-down), torch.sigmoid(down)]
+    share += [things.driven[..., 0], moved, upright * up, upright * (1 - up)]
     return torch.stack(share, -1), things.present[..., 0] > 0.5
 
 

@@ -27,7 +27,7 @@ __all__ = ["AnswerObjective", "LanguageObjective", "PreferenceObjective", "train
 # preference alone may lower both, as long as the rejected one falls faster.
 _CHOSEN_WEIGHT = 0.5
 _LANDMARKS_WEIGHT = 1.0
-_SPELLING_WEIGHT = 0.3
+_SPELLING_WEIGHT = 1.0
 
 
 def train_only(model: VlmModel, parts: Sequence[str]) -> VlmModel:
