@@ -17,7 +17,13 @@ __all__ = ["Actor", "LearnedActor", "NoisyActor", "RandomActor", "ScriptedActor"
 
 
 class Actor(Protocol):
-    """Chooses actions for B lanes from what is seen and what is wanted."""
+    """Chooses actions for B lanes from what is seen and what is wanted.
+
+    Attributes:
+        blind: whether it does the same whatever is seen, so that nobody has to look.
+    """
+
+    blind: bool
 
     def __call__(self, seen: Tensor, aims: Tensor, generator: torch.Generator) -> Tensor:
         """Actions (B, A) inside the world's bounds, of sights (B, S) and aims."""
@@ -31,6 +37,8 @@ class LearnedActor:
         policy: which one.
         sampled: draw actions from it instead of taking the likeliest.
     """
+
+    blind = False
 
     def __init__(self, policy: Policy, sampled: bool = False) -> None:
         self._policy, self._sampled = policy, sampled
@@ -54,6 +62,8 @@ class RandomActor:
         high: upper bounds (A,).
     """
 
+    blind = True
+
     def __init__(self, low: Tensor, high: Tensor) -> None:
         self._low, self._high = low.cpu(), high.cpu()
 
@@ -71,6 +81,8 @@ class StillActor:
         high: upper bounds (A,).
     """
 
+    blind = True
+
     def __init__(self, low: Tensor, high: Tensor) -> None:
         self._middle = (low + high) / 2
 
@@ -81,6 +93,8 @@ class StillActor:
 
 class ScriptedActor:
     """The script that recorded the data, acting on the positions that are seen."""
+
+    blind = False
 
     def __call__(self, seen: Tensor, aims: Tensor, generator: torch.Generator) -> Tensor:
         """Get behind the object, then through it."""
@@ -99,6 +113,8 @@ class NoisyActor:
         random: gives the random actions.
         share: chance that a lane's action is replaced.
     """
+
+    blind = False
 
     def __init__(self, actor: Actor, random: RandomActor, share: float) -> None:
         self._actor, self._random, self._share = actor, random, share

@@ -1,94 +1,82 @@
-"""Recording with a policy in MuJoCo: episodes of where it goes, for the model to learn from."""
+"""Recording in MuJoCo with whoever acts: datasets that grow by whole episodes up to a budget."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+import mujoco
+from gymnasium.spaces import Box
 
-from agents.policy.policy import Policy
+from envs.behaviours import Behaviour
 from envs.episode_recorder import Recording, record_episode
 from envs.mujoco_world import MujocoWorld
-from envs.push import PushWorld
 from multimodal.episode import Episode
 from multimodal.errors import DatasetError
-from multimodal.flat import FlatEpisodes
 from multimodal.store import EpisodeStore, StoreSettings
-from worldmodel.pipeline import WorldModelPipeline
 
-__all__ = ["PolicyBehaviour", "collect", "recording_like"]
+__all__ = ["Acts", "Amount", "collected", "opened_store"]
 
-_PORTION = 20
-
-
-def _given(behaviour: PolicyBehaviour, world: MujocoWorld) -> PolicyBehaviour:
-    return behaviour
+_PORTION = 40
+Acts = Callable[[MujocoWorld, int], Behaviour]
+"""Makes who acts in an episode, of the world that was just reset and the episode's seed."""
 
 
-class PolicyBehaviour:
-    """A policy as the one who acts while a dataset is recorded; it sees frames alone.
+@dataclass(frozen=True)
+class Amount:
+    """How much a dataset shall hold in all.
 
-    Args:
-        policy: who acts; its actions are drawn.
-        seed: of the draws.
-        wander: chance that a random action is held for some steps instead, so that the model also
-            sees what lies beside the policy's way.
+    Attributes:
+        episodes: so many at most, or None.
+        steps: so many at most, the last episode being cut off to fit, or None.
     """
 
-    def __init__(self, policy: Policy, seed: int, wander: float = 0.1) -> None:
-        self._policy, self._wander = policy, wander
-        self._generator = torch.Generator(policy.low.device)
-        self._generator.manual_seed(seed)
-        self._rng = np.random.default_rng([seed, 2])
-        self._held: list[NDArray[np.float32]] = []
+    episodes: int | None = None
+    steps: int | None = None
 
-    def act(self, world: PushWorld) -> NDArray[np.float32]:
-        """The next action, float32 (A,)."""
-        if self._held:
-            return self._held.pop()
-        low, high = world.action_space.low, world.action_space.high
-        if self._rng.random() < self._wander / 5:
-            self._held = [self._rng.uniform(low, high).astype(np.float32)] * 5
-        frame, goal = world.render(), world.goal.vector()
-        action: NDArray[np.float32] = (
-            self._policy.act(frame[None], goal[None], self._generator)[0].cpu().numpy()
+    def left(self, store: EpisodeStore) -> Amount:
+        """What a dataset lacks."""
+        have = sum(record.steps for record in store.records)
+        return Amount(
+            None if self.episodes is None else self.episodes - len(store),
+            None if self.steps is None else self.steps - have,
         )
-        return action
+
+    @property
+    def none(self) -> bool:
+        """Whether that is nothing."""
+        return any(limit is not None and limit <= 0 for limit in (self.episodes, self.steps))
+
+    def less(self, steps: int) -> Amount:
+        """What is left after an episode of so many steps."""
+        return Amount(
+            None if self.episodes is None else self.episodes - 1,
+            None if self.steps is None else self.steps - steps,
+        )
 
 
-def recording_like(pipeline: WorldModelPipeline, steps: int, seed: int) -> Recording:
-    """Episodes of the world that a model was learned from."""
-    options = json.dumps(pipeline.config.world_options, sort_keys=True)
-    return Recording(str(pipeline.config.world), pipeline.frame_shape[0], options, steps, seed)
-
-
-def collect(policy: Policy, recording: Recording, episodes: int, folder: Path) -> FlatEpisodes:
-    """Record episodes with a policy; what an interrupted call recorded is kept.
+def opened_store(recording: Recording, folder: Path, description: str) -> EpisodeStore:
+    """The dataset in a folder, begun where it is missing.
 
     Args:
-        policy: who acts.
-        recording: the world, the longest episode and the first seed.
-        episodes: how many in all.
+        recording: what is recorded in it.
         folder: the dataset's.
-
-    Returns:
-        The dataset.
+        description: for who reads it.
 
     Raises:
-        DatasetError: the folder holds other episodes.
+        DatasetError: it holds something else, or is damaged, or actions are no box.
     """
-    world = recording.make_world()
+    space = recording.make_world().action_space
+    if not isinstance(space, Box):
+        raise DatasetError(f"{recording.world} has no box of actions, but {space}.")
     settings = StoreSettings(
-        action_space=world.action_space,
+        action_space=space,
         env_spec=recording.env_spec(),
-        description=f"Episodes of {recording.world} by a policy that was trained in a world model.",
-        metadata={"recording": asdict(recording)},
+        description=description,
+        metadata={"recording": asdict(recording), "mujoco_version": mujoco.__version__},
     )
     store = EpisodeStore.open_or_create(folder.parent, folder.name, settings)
     known = store.metadata.get("recording")
@@ -97,15 +85,40 @@ def collect(policy: Policy, recording: Recording, episodes: int, folder: Path) -
             f"{store.path} was recorded otherwise ({known}); choose another out=DIR, or "
             "resume=never."
         )
+    return store
+
+
+def collected(store: EpisodeStore, recording: Recording, amount: Amount, acts: Acts) -> int:
+    """Record until a dataset holds so much; goes on where it was interrupted.
+
+    Args:
+        store: the dataset.
+        recording: world, longest episode and first seed.
+        amount: in all.
+        acts: makes who acts, for each episode anew.
+
+    Returns:
+        Steps recorded by this call.
+    """
+    begun = sum(record.steps for record in store.records)
+    # What an interrupted call left unfinished is made anew from its seeds.
     store.staging.clear()
+    while not (left := amount.left(store)).none:
+        store.append(_episodes(recording, len(store), left, acts))
+    return sum(record.steps for record in store.records) - begun
 
-    def portion(first: int, last: int) -> Iterator[Episode]:
-        for index in range(first, last):
-            seed = recording.seed + index
-            behaviour = PolicyBehaviour(policy, seed)
-            yield record_episode(world, seed, recording.steps, partial(_given, behaviour))
 
-    while len(store) < episodes:
-        store.append(portion(len(store), min(episodes, len(store) + _PORTION)))
-    store.commit()
-    return FlatEpisodes.open(store)
+def _episodes(recording: Recording, first: int, left: Amount, acts: Acts) -> Iterator[Episode]:
+    """A portion of what is left, from episode `first` on."""
+    world = recording.make_world()
+    for seed in range(recording.seed + first, recording.seed + first + _PORTION):
+        if left.none:
+            return
+        longest = recording.steps if left.steps is None else min(recording.steps, left.steps)
+        made = record_episode(world, seed, longest, partial(_of_seed, acts, seed))
+        left = left.less(len(made.actions))
+        yield made
+
+
+def _of_seed(acts: Acts, seed: int, world: MujocoWorld) -> Behaviour:
+    return acts(world, seed)

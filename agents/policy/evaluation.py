@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -23,11 +24,9 @@ from agents.policy.policy import Policy
 from agents.policy.rivals import rival_figures
 from agents.policy.starts import Start
 from agents.policy.throughput import throughput_figures
-from agents.policy.training import world_checkpoint
 from agents.policy.trials import Outcomes, Trial, play_model, unsolved_starts
 from agents.policy.truth_jobs import Stage, TruthJob, forget, play
-from agents.policy.worlds import lanes_of
-from envs.adapter import make_world
+from agents.policy.worlds import judged_in, lanes_of, simulator_of, world_checkpoint
 from envs.mujoco_world import MujocoWorld
 from multimodal.errors import ConfigError
 from multimodal.splits import seeds_of
@@ -40,9 +39,10 @@ from worldmodel.training.record import environment_record, shown_command
 
 __all__ = ["ENOUGH", "Judged", "evaluate"]
 
-# Far beyond every seed that a recording uses.
-_FIRST_SEED = 100_000_000
-_DUEL_SEED = 150_000_000
+# How far beyond the first starts those of the duel begin.
+_DUEL = 50_000_000
+# Below this recordings have their seeds.
+_UNRECORDED = 100_000_000
 ENOUGH = 12
 """Policies from which on their ranking says something."""
 
@@ -77,9 +77,7 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         ActionError: the policy's actions are not the world's.
         ConfigError: values out of range.
     """
-    for key in ("episodes", "seeds", "steps"):
-        if cfg[key] < 1:
-            raise ConfigError(f"{key}={cfg[key]}; expected 1 or more.")
+    _require_sense(cfg)
     pipeline = WorldModelPipeline.from_pretrained(world_checkpoint(cfg))
     pipeline.to(choose_compute().device)
     policy = Policy.from_pretrained(cfg.policy, pipeline).to(pipeline.device)
@@ -87,7 +85,7 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     source = Path(cfg.from_run) if cfg.from_run else None
     field = field_of(policy, source, pipeline)
     lanes = lanes_of(pipeline, policy)
-    world = make_world(str(pipeline.config.world), pipeline.frame_shape[0])
+    world = simulator_of(pipeline, judged_in(cfg))
     judged: list[Judged] = []
     duel: dict[str, float] = {}
     try:
@@ -123,6 +121,16 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     return figures
 
 
+def _require_sense(cfg: DictConfig) -> None:
+    for key in ("episodes", "seeds", "steps"):
+        if cfg[key] < 1:
+            raise ConfigError(f"{key}={cfg[key]}; expected 1 or more.")
+    if cfg.starts_from < _UNRECORDED:
+        raise ConfigError(
+            f"starts_from={cfg.starts_from}; seeds below {_UNRECORDED:,} may have been recorded."
+        )
+
+
 def _written(judged: list[Judged], cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     """Write report and picture; gives the figures."""
     figures, table = _figures(judged, cfg.resamples)
@@ -141,7 +149,7 @@ def _written(judged: list[Judged], cfg: DictConfig, run: RunDirectory) -> dict[s
 
 def _rounds(cfg: DictConfig, world: MujocoWorld) -> list[list[Trial]]:
     """For each seed its own starts, solved ones left out."""
-    rounds, first = [], _FIRST_SEED
+    rounds, first = [], int(cfg.starts_from)
     for _ in range(cfg.seeds):
         seeds = seeds_of("test", cfg.episodes, first)
         rounds.append(unsolved_starts(world, seeds))
@@ -154,7 +162,7 @@ def _jobs(cfg: DictConfig, names: Iterable[str], rounds: list[list[Trial]]) -> l
     # Workers may stand in another folder.
     checkpoint, policy = (str(resolve(name)) for name in (world_checkpoint(cfg), cfg.policy))
     source = str(Path(cfg.from_run).resolve()) if cfg.from_run else None
-    stage = Stage(checkpoint, policy, source, cfg.steps)
+    stage = Stage(checkpoint, policy, source, cfg.steps, json.dumps(judged_in(cfg)))
     return [
         TruthJob(stage, name, seed, tuple(trials))
         for name in names
@@ -166,7 +174,7 @@ def _duel(
     cfg: DictConfig, crew: Crew, world: MujocoWorld, judged: list[Judged]
 ) -> dict[str, float]:
     """The policy and its clone over further starts, beside those that all have played."""
-    seeds = seeds_of("test", cfg.duel, _DUEL_SEED)
+    seeds = seeds_of("test", cfg.duel, int(cfg.starts_from) + _DUEL)
     trials = unsolved_starts(world, seeds)
     names = (TRAINED, CLONED)
     parts = [trials[first : first + cfg.episodes] for first in range(0, len(trials), cfg.episodes)]
@@ -202,6 +210,7 @@ def _rivals(cfg: DictConfig, trials: list[Trial], figures: dict[str, float]) -> 
         int(figures["recorded_frames"]),
         figures["train_minutes"],
         cfg.rival_minutes,
+        options=judged_in(cfg),
     )
 
 

@@ -8,8 +8,9 @@ steps as were recorded for the world model, and when it has had as many minutes 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -30,6 +31,13 @@ __all__ = ["RIVALS", "StatePush", "rival_figures"]
 RIVALS = ("ppo", "sac")
 # Steps between two looks at the clock; PPO's own length of a rollout.
 _PORTION = 2048
+_FIGURES = {
+    "at_frames": "success_{}_same_frames",
+    "at_minutes": "success_{}_same_minutes",
+    "success": "success_{}",
+    "frames": "{}_frames",
+    "minutes": "{}_minutes",
+}
 
 
 class _Unseen(PushWorld):
@@ -87,6 +95,7 @@ def rival_figures(
     limit_minutes: float,
     seed: int = 0,
     portion: int = _PORTION,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Train each rival and judge it at equal frames and at equal minutes.
 
@@ -99,6 +108,7 @@ def rival_figures(
         limit_minutes: of each rival; what is not reached by then is left out.
         seed: of everything.
         portion: steps between two looks at the clock.
+        options: keyword arguments of the MuJoCo world; None for its own defaults.
 
     Returns:
         `success_NAME_same_frames`, `success_NAME_same_minutes`, and how far it came in all:
@@ -118,35 +128,59 @@ def rival_figures(
             "The comparison with PPO and SAC needs stable-baselines3: "
             "`pip install 'worldmodel[sb3]'`. rivals=[] leaves it out."
         ) from error
+    kinds: dict[str, Any] = {"ppo": partial(sb3.PPO, n_steps=portion), "sac": sb3.SAC}
+    race = _Race(frames, 60 * minutes, 60 * limit_minutes, portion)
     figures: dict[str, float] = {}
     for name in names:
-        env = StatePush(max_steps=steps)
-        kind: Any = sb3.PPO if name == "ppo" else sb3.SAC
-        own = {"n_steps": portion} if name == "ppo" else {}
-        rival = kind("MlpPolicy", env, seed=seed, device="cpu", **own)
-        spent = 0.0
-        while spent < 60 * limit_minutes and (rival.num_timesteps < frames or spent < 60 * minutes):
-            begun, before = time.perf_counter(), (rival.num_timesteps, spent)
-            rival.learn(portion, reset_num_timesteps=False)
-            spent += time.perf_counter() - begun
-            marks = {
-                "frames": (before[0] < frames <= rival.num_timesteps),
-                "minutes": (before[1] < 60 * minutes <= spent),
-            }
-            for mark in (mark for mark, reached in marks.items() if reached):
-                figures[f"success_{name}_same_{mark}"] = _success(rival, trials, steps)
-        figures[f"success_{name}"] = _success(rival, trials, steps)
-        figures[f"{name}_frames"] = float(rival.num_timesteps)
-        figures[f"{name}_minutes"] = spent / 60
-        env.close()
-        said = ", ".join(f"{k} {v:.3g}" for k, v in figures.items() if name in k)
-        Console().print(said, highlight=False)
+        made = partial(StatePush, **{**(options or {}), "max_steps": steps})
+        env = made()
+        try:
+            rival = kinds[name]("MlpPolicy", env, seed=seed, device="cpu")
+            found = _raced(rival, made, trials, race)
+        finally:
+            env.close()
+        told = {_FIGURES[key].format(name): value for key, value in found.items()}
+        Console().print(
+            ", ".join(f"{key} {value:.3g}" for key, value in told.items()), highlight=False
+        )
+        figures |= told
     return figures
 
 
-def _success(rival: Any, trials: Sequence[Trial], steps: int) -> float:
+class _Race(NamedTuple):
+    """What a rival is held to: steps in MuJoCo, seconds, most seconds, steps between two looks."""
+
+    frames: int
+    seconds: float
+    limit_s: float
+    portion: int
+
+
+def _raced(
+    rival: Any, made: Callable[[], StatePush], trials: Sequence[Trial], race: _Race
+) -> dict[str, float]:
+    """Train a rival past both marks or to its limit; keys are those of `_FIGURES`."""
+    found: dict[str, float] = {}
+    spent = 0.0
+    while spent < race.limit_s and (rival.num_timesteps < race.frames or spent < race.seconds):
+        begun, before = time.perf_counter(), (rival.num_timesteps, spent)
+        rival.learn(race.portion, reset_num_timesteps=False)
+        spent += time.perf_counter() - begun
+        marks = {
+            "at_frames": before[0] < race.frames <= rival.num_timesteps,
+            "at_minutes": before[1] < race.seconds <= spent,
+        }
+        found |= {name: _success(rival, made, trials) for name, due in marks.items() if due}
+    return found | {
+        "success": _success(rival, made, trials),
+        "frames": float(rival.num_timesteps),
+        "minutes": spent / 60,
+    }
+
+
+def _success(rival: Any, made: Callable[[], StatePush], trials: Sequence[Trial]) -> float:
     """Share of the trials that a rival brings to their end."""
-    env = StatePush(max_steps=steps)
+    env = made()
     reached = 0
     for trial in trials:
         seen, _ = env.reset(seed=trial.seed)
@@ -154,7 +188,8 @@ def _success(rival: Any, trials: Sequence[Trial], steps: int) -> float:
         while not done:
             action, _ = rival.predict(seen, deterministic=True)
             seen, _, ended, truncated, info = env.step(action)
-            success, done = bool(info["success"]), ended or truncated
+            success = bool(info["success"])
+            done = success or ended or truncated
         reached += success
     env.close()
     return reached / len(trials)

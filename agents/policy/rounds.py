@@ -18,13 +18,14 @@ from rich.console import Console
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from agents.policy.collecting import collect, recording_like
+from agents.policy.collecting import Amount, collected, opened_store
 from agents.policy.policy import Policy
+from agents.policy.recording_policy import PolicyBehaviour
 from agents.policy.trials import Trial, unsolved_starts
 from agents.policy.whereabouts import gap_m, ways_of
-from agents.policy.worlds import lanes_of
-from envs.adapter import make_world
+from agents.policy.worlds import lanes_of, recording_like, simulator_of
 from envs.layer_stage import body_tracks
+from envs.mujoco_world import MujocoWorld
 from multimodal.errors import ConfigError
 from multimodal.flat import FlatEpisodes
 from multimodal.splits import seeds_of
@@ -68,7 +69,7 @@ class _Mixed(Dataset[dict[str, Tensor]]):
 
 def round_trials(cfg: DictConfig, pipeline: WorldModelPipeline) -> list[Trial]:
     """The held-out starts from which every round's gap is measured."""
-    world = make_world(str(pipeline.config.world), pipeline.frame_shape[0])
+    world = simulator_of(pipeline)
     try:
         return unsolved_starts(world, seeds_of("test", cfg.again.trials, _TRIAL_SEED))
     finally:
@@ -80,8 +81,15 @@ def collected_round(
 ) -> FlatEpisodes:
     """Episodes of a policy in MuJoCo, for round `number`."""
     recording = recording_like(pipeline, cfg.again.steps, _FIRST_SEED + number * cfg.again.episodes)
-    folder = run.path / f"round-{number}" / "data"
-    return collect(policy, recording, cfg.again.episodes, folder)
+    told = f"Episodes of {recording.world} by a policy that was trained in a world model."
+    store = opened_store(recording, run.path / f"round-{number}" / "data", told)
+
+    def acts(world: MujocoWorld, seed: int) -> PolicyBehaviour:
+        return PolicyBehaviour(policy, seed)
+
+    collected(store, recording, Amount(episodes=cfg.again.episodes), acts)
+    store.commit()
+    return FlatEpisodes.open(store)
 
 
 def again_learned(
@@ -175,7 +183,7 @@ def round_figures(
     Returns:
         `round_N_gap_m`, `round_N_gap_before_m` and `round_N_success`.
     """
-    world = make_world(str(now.config.world), now.frame_shape[0])
+    world = simulator_of(now)
     try:
         ways = ways_of(policy, world, trials, steps)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 from rich.console import Console
 
+from agents.policy.made_with import MADE_WITH
 from multimodal.errors import ConfigError
 from worldmodel.runs import RunDirectory
 
@@ -13,7 +14,17 @@ __all__ = ["run"]
 _TIMES = "seconds.json"
 # What both kinds of training go on from.
 _LEFT = (
-    *(_TIMES, "eyes", "cloning", "clone", "imagination", "imagination-*", "round-*"),
+    *(
+        _TIMES,
+        MADE_WITH,
+        "rounds.json",
+        "eyes",
+        "cloning",
+        "clone",
+        "imagination",
+        "imagination-*",
+        "round-*",
+    ),
     *("beginnings-*", "data", "latents", "trunk", "training-*", "world", "world-*"),
     *("policy", "policy-*"),
 )

@@ -19,6 +19,7 @@ from agents.policy.improvement import Improver, Settings
 from agents.policy.lanes import Lanes
 from agents.policy.layer_eyes import LayerEyes
 from agents.policy.layer_objective import LayerSightObjective, look_at
+from agents.policy.made_with import require_same_training
 from agents.policy.minutes import Minutes
 from agents.policy.policy import Policy
 from agents.policy.pose_lanes import PoseLanes, PoseState
@@ -35,7 +36,7 @@ from agents.policy.preparation import (
 from agents.policy.rounds import again_learned, collected_round, round_figures, round_trials
 from agents.policy.sight_objective import SightObjective, true_sight
 from agents.policy.starts import PushStarts
-from agents.policy.worlds import lanes_of
+from agents.policy.worlds import lanes_of, world_checkpoint
 from multimodal.errors import ConfigError
 from multimodal.flat import FlatEpisodes
 from multimodal.trunk import weights_fingerprint
@@ -63,7 +64,8 @@ def train(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         Figures, `train_minutes` among them: of all stages together.
 
     Raises:
-        ConfigError: a model without goals, values out of range, or rewards that are not finite.
+        ConfigError: a model without goals, values out of range, rewards that are not finite, or a
+            run that was begun with other settings.
         DatasetError: no recordings, or those of another world.
     """
     if cfg.rounds < 1:
@@ -73,6 +75,7 @@ def train(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
             raise ConfigError(f"imagination.{key}={cfg.imagination[key]}; expected 1 or more.")
     pipeline = WorldModelPipeline.from_pretrained(world_checkpoint(cfg))
     pipeline.to(choose_compute().device)
+    require_same_training(cfg, run)
     flat = opened_data(cfg.data, pipeline)
     minutes = Minutes(run)
     policy = _prepared(cfg, run, pipeline, flat, minutes)
@@ -216,21 +219,6 @@ def _beginnings(
 def _read_before(folder: Path, pipeline: WorldModelPipeline) -> Path:
     """Where the poses that were read are kept; what sprites mean to another motion is another."""
     return folder / f"beginnings-{weights_fingerprint(pipeline.motion)}.safetensors"
-
-
-def world_checkpoint(cfg: DictConfig) -> str:
-    """The world model named by a learned world of `configs/world/`.
-
-    Raises:
-        ConfigError: a MuJoCo world was chosen instead of a learned one.
-    """
-    checkpoint = OmegaConf.select(cfg, "world.options.checkpoint")
-    if not checkpoint:
-        raise ConfigError(
-            f"world={cfg.world.id} is no learned world. Policies are trained in one: "
-            "world=PushLearned, or any other with world.options.checkpoint=DIR."
-        )
-    return str(checkpoint)
 
 
 def imagine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from agents.policy.actors import Actor
 from agents.policy.field_of_policies import field_of
 from agents.policy.policy import Policy
 from agents.policy.trials import Outcomes, Trial, play_mujoco
-from envs.adapter import make_world
+from agents.policy.worlds import simulator_of
 from envs.mujoco_world import MujocoWorld
 from worldmodel.device import choose_compute
 from worldmodel.pipeline import WorldModelPipeline
@@ -29,12 +30,14 @@ class Stage:
         policy: the one to be judged.
         from_run: the run it comes from, or None.
         steps: most steps of an episode.
+        options: keyword arguments of the MuJoCo world as JSON, "null" for those of the recordings.
     """
 
     checkpoint: str
     policy: str
     from_run: str | None
     steps: int
+    options: str = "null"
 
 
 @dataclass(frozen=True)
@@ -76,5 +79,5 @@ def _opened(stage: Stage, process: int) -> tuple[Policy, Mapping[str, Actor], Mu
     pipeline.to(choose_compute().device)
     policy = Policy.from_pretrained(stage.policy, pipeline).to(pipeline.device)
     source = Path(stage.from_run) if stage.from_run else None
-    world = make_world(str(pipeline.config.world), pipeline.frame_shape[0])
+    world = simulator_of(pipeline, json.loads(stage.options))
     return policy, field_of(policy, source, pipeline), world

@@ -19,10 +19,10 @@ from worldmodel.intervals import ratio_interval
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.runs import RunDirectory
 
-__all__ = ["task_figures"]
+__all__ = ["FIRST_SEED", "task_figures"]
 
 # Far beyond every seed that a recording uses.
-_FIRST_SEED = 200_000_000
+FIRST_SEED = 200_000_000
 
 
 def task_figures(
@@ -50,7 +50,7 @@ def task_figures(
     """
     task, name = cfg.experiment, cfg.experiment.name
     simulator = recording.make_world()
-    seeds = tuple(range(_FIRST_SEED, _FIRST_SEED + cfg.episodes))
+    seeds = tuple(range(FIRST_SEED, FIRST_SEED + cfg.episodes))
     starts = Starts(seeds, task.evaluation_steps)
     field: dict[str, Actor] = {
         "": Watcher(world, policy),

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from agents.policy.collecting import Acts, Amount, collected, opened_store
 from agents.policy.dreaming import Dream, train_in_imagination
 from agents.policy.imagination import Imagination
 from agents.policy.improvement import Improver, Settings
+from agents.policy.made_with import require_same
 from agents.policy.minutes import Minutes
-from agents.policy.tasks.collecting import Acting, Exploring, collected, opened_store
-from agents.policy.tasks.evaluation import task_figures
+from agents.policy.tasks.behaviours import Acting, Exploring
+from agents.policy.tasks.evaluation import FIRST_SEED, task_figures
 from agents.policy.tasks.lanes import CompactBeginnings, CompactLanes
 from agents.policy.tasks.policy import TaskPolicy
 from agents.policy.tasks.quality import world_figures
@@ -30,12 +32,21 @@ from envs.episode_recorder import Recording
 from envs.mujoco_world import MujocoWorld
 from multimodal.errors import ConfigError
 from multimodal.flat import FlatEpisodes
+from worldmodel.checkpoint import MANIFEST
 from worldmodel.durable import atomic_directory
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.runs import RunDirectory
 from worldmodel.training.record import environment_record, shown_command
 
 __all__ = ["evaluate_task", "recording_of", "train_task"]
+
+# What recordings, worlds and policies of all rounds depend on.
+_RECORDED = ("env_id", "options", "size_px", "episode_steps")
+_WORLD = ("channels", "hidden", "members", "clip_frames", "world_batch", "world_learning_rate")
+_DREAMS = ("policy_width", "lanes", "horizon", "longest", "fresh", "doubt", "improvement")
+_FIGURES = "rounds.json"
+# Episodes of a seed begin so many seeds after those of the one before.
+_EPISODES = 1_000_000
 
 
 def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
@@ -53,51 +64,92 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         The figures of `metrics.json`.
 
     Raises:
-        ConfigError: budgets that do not fit together, or rewards that are not finite.
+        ConfigError: budgets that do not fit together, rewards that are not finite, or a run that
+            was begun with other settings.
     """
     task = cfg.experiment
-    rounds = len(task.frames)
-    for key in ("world_steps", "policy_rounds"):
-        if len(task[key]) != rounds:
-            raise ConfigError(
-                f"experiment.{key} has {len(task[key])} numbers and experiment.frames {rounds}; "
-                "give one for each round."
-            )
+    _require_same_settings(cfg, run)
     recording = recording_of(cfg)
-    world = recording.make_world()
-    space = world.action_space
+    space = recording.make_world().action_space
     assert isinstance(space, Box)
     bounds = (space.low.astype(np.float32), space.high.astype(np.float32))
-    store = opened_store(recording, run.path, "data")
+    told = (
+        f"Episodes of {recording.world}, seen from a fixed camera, with state: random at first, "
+        "then by policies trained on what came before."
+    )
+    store = opened_store(recording, run.path / "data", told)
     minutes = Minutes(run)
-    figures: list[dict[str, float]] = []
+    figures = _figures_so_far(run)
     acting: tuple[WorldModelPipeline, TaskPolicy] | None = None
     trunk = None
-    for number in range(rounds):
-        until = int(sum(task.frames[: number + 1]))
+    for number in range(len(task.frames)):
+        if _is_done(run, figures, number):
+            acting = _opened_round(run, number)
+            continue
+        amount = Amount(steps=int(sum(task.frames[: number + 1])))
         with minutes.during("recording"):
-            collected(store, recording, until, _behaviour(bounds, acting))
+            collected(store, recording, amount, _acts(bounds, acting))
         flat = FlatEpisodes.open(store)
         if trunk is None:
             with minutes.during("trunk"):
                 trunk = learned_trunk(flat, task.trunk, cfg.seed, run.path / "trunk")
         with minutes.during("world"):
-            learned = learned_world(
-                trunk, flat, recording, bounds, task, number, cfg.seed, run.path
-            )
-        figures.append(world_figures(learned))
+            given = (trunk, flat, recording, bounds, task, number, cfg.seed, run.path)
+            learned = learned_world(*given)
+        figures[number:] = [world_figures(learned)]
         Console().print(f"round {number}: {_shown(figures[-1])}", highlight=False)
-        before = acting[1] if acting else None
         with minutes.during("policy"):
-            policy = _improved(cfg, run, learned, before, number)
+            policy = _improved(cfg, run, learned, acting[1] if acting else None, number)
+        run.write_json(_FIGURES, figures)
         acting = (learned.pipeline, policy)
     assert acting is not None
     _keep(acting, run.path)
     result = {**figures[-1], **minutes.figures(), **_imagined(cfg)}
     result["real_frames"] = float(sum(record.steps for record in store.records))
-    run.write_json("rounds.json", figures)
     run.write_json("training.json", _record(cfg, minutes))
     return result | task_figures(cfg, run, *acting, recording)
+
+
+def _require_same_settings(cfg: DictConfig, run: RunDirectory) -> None:
+    """Refuse budgets that do not fit together, and what was made with other settings.
+
+    Later rounds may be added: each round depends on its own budgets and on those before it.
+    """
+    task = cfg.experiment
+    for key in ("world_steps", "policy_rounds"):
+        if len(task[key]) != len(task.frames):
+            raise ConfigError(
+                f"experiment.{key} has {len(task[key])} numbers and experiment.frames "
+                f"{len(task.frames)}; give one for each round."
+            )
+    recorded = {f"experiment.{name}": task[name] for name in _RECORDED} | {"seed": cfg.seed}
+    trunk = {f"experiment.trunk.{name}": value for name, value in task.trunk.items()}
+    require_same(run, "trunk", recorded | trunk | {"first frames": task.frames[0]})
+    worlds = {f"experiment.{name}": task[name] for name in _WORLD}
+    dreams = {f"experiment.{name}": task[name] for name in _DREAMS}
+    for number in range(len(task.frames)):
+        budgets = {f"experiment.{k}[{number}]": task[k][number] for k in ("frames", "world_steps")}
+        require_same(run, f"world-{number}", worlds | budgets)
+        rounds = {f"experiment.policy_rounds[{number}]": task.policy_rounds[number]}
+        require_same(run, f"policy-{number}", dreams | rounds)
+
+
+def _figures_so_far(run: RunDirectory) -> list[dict[str, float]]:
+    """Of the rounds that are done."""
+    path = run.path / _FIGURES
+    figures: list[dict[str, float]] = json.loads(path.read_text()) if path.is_file() else []
+    return figures
+
+
+def _is_done(run: RunDirectory, figures: list[dict[str, float]], number: int) -> bool:
+    parts = (run.path / f"world-{number}", run.path / f"policy-{number}")
+    return number < len(figures) and all((part / MANIFEST).is_file() for part in parts)
+
+
+def _opened_round(run: RunDirectory, number: int) -> tuple[WorldModelPipeline, TaskPolicy]:
+    """World and policy of a round that is done."""
+    world = WorldModelPipeline.from_pretrained(run.path / f"world-{number}")
+    return world, TaskPolicy.from_pretrained(run.path / f"policy-{number}", world)
 
 
 def evaluate_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
@@ -125,9 +177,14 @@ def recording_of(cfg: DictConfig) -> Recording:
     """What is recorded for an experiment.
 
     Raises:
-        ConfigError: the episode's length is out of range.
+        ConfigError: the episode's length or the seed is out of range.
     """
     task = cfg.experiment
+    if not 0 <= cfg.seed < FIRST_SEED // _EPISODES:
+        raise ConfigError(
+            f"seed={cfg.seed}; expected 0 to {FIRST_SEED // _EPISODES - 1}: others would record "
+            "the starts that policies are judged on."
+        )
     if task.episode_steps < 2:
         raise ConfigError(f"experiment.episode_steps={task.episode_steps}; expected 2 or more.")
     options = OmegaConf.to_container(task.options, resolve=True)
@@ -136,15 +193,16 @@ def recording_of(cfg: DictConfig) -> Recording:
         size_px=task.size_px,
         options=json.dumps(options, sort_keys=True),
         steps=task.episode_steps,
-        seed=cfg.seed * 1_000_000,
+        seed=cfg.seed * _EPISODES,
     )
 
 
-def _behaviour(
+def _acts(
     bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
     acting: tuple[WorldModelPipeline, TaskPolicy] | None,
-) -> Any:
-    def make(world: MujocoWorld, rng: np.random.Generator) -> Behaviour:
+) -> Acts:
+    def make(world: MujocoWorld, seed: int) -> Behaviour:
+        rng = np.random.default_rng([seed, 1])
         if acting is None:
             return Exploring(*bounds, rng)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
@@ -159,7 +217,7 @@ def _improved(
 ) -> TaskPolicy:
     """Train the policy of a round in imagination, or take it where that is done."""
     task, target = cfg.experiment, run.path / f"policy-{number}"
-    if (target / "manifest.json").is_file():
+    if (target / MANIFEST).is_file():
         return TaskPolicy.from_pretrained(target, learned.pipeline)
     torch.manual_seed(cfg.seed)
     policy = TaskPolicy.of(learned.pipeline, task.policy_width)

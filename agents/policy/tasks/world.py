@@ -20,6 +20,7 @@ from multimodal.clips import ClipDataset
 from multimodal.flat import FlatEpisodes
 from multimodal.tokenizer import STRIDE, VideoTokenizer
 from multimodal.trunk import open_trunk
+from worldmodel.checkpoint import MANIFEST
 from worldmodel.compact import CompactDynamics, CompactTokenizer
 from worldmodel.compact_clips import STATE, CompactClips
 from worldmodel.durable import atomic_directory
@@ -110,40 +111,53 @@ def learned_world(
         if not isinstance(latents, np.memmap) or outdated != Path(str(latents.filename)):
             outdated.unlink()
     target = out / f"world-{number}"
-    if not (target / "manifest.json").is_file():
-        objective = _objective(trunk, flat, cfg, seed)
-        before = out / f"world-{number - 1}"
-        if number:
-            _go_on_from(objective, before)
-        low, high = bounds
-
-        def clips(split: str, draw: int, samples: int) -> CompactClips:
-            return CompactClips(flat, latents, split, cfg.clip_frames, draw, samples, low, high)
-
-        steps, batch = int(cfg.world_steps[number]), int(cfg.world_batch)
-        settings = TrainSettings(
-            steps=steps,
-            batch_size=batch,
-            learning_rate=cfg.world_learning_rate,
-            warmup_steps=max(1, steps // 20),
-            validate_every=max(1, steps // 3),
-            save_every=max(1, steps // 5),
-            log_every=50,
-            seed=seed + number,
-            # Poses are told finer than bfloat16 can.
-            precision="float32",
-        )
-        train_objective(
-            objective,
-            clips("train", seed + number, steps * batch),
-            clips("validation", 0, 256) if _holds_out(flat) else None,
-            settings,
-            out / f"training-{number}",
-            wandb_mode="disabled",
-        )
+    if not (target / MANIFEST).is_file():
+        objective = _trained(trunk, flat, latents, bounds, cfg, number, seed, out)
         _write(objective, recording, bounds, target)
     pipeline = WorldModelPipeline.from_pretrained(target)
     return Learned(pipeline, flat, latents, filtered(pipeline, flat, latents))
+
+
+def _trained(
+    trunk: VideoTokenizer,
+    flat: FlatEpisodes,
+    latents: NDArray[np.float16],
+    bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
+    cfg: DictConfig,
+    number: int,
+    seed: int,
+    out: Path,
+) -> CompactObjective:
+    """The parts of a round's world, trained on from the round before."""
+    objective = _objective(trunk, flat, cfg, seed)
+    if number:
+        _go_on_from(objective, out / f"world-{number - 1}")
+
+    def clips(split: str, draw: int, samples: int) -> CompactClips:
+        return CompactClips(flat, latents, split, cfg.clip_frames, draw, samples, *bounds)
+
+    steps, batch = int(cfg.world_steps[number]), int(cfg.world_batch)
+    settings = TrainSettings(
+        steps=steps,
+        batch_size=batch,
+        learning_rate=cfg.world_learning_rate,
+        warmup_steps=max(1, steps // 20),
+        validate_every=max(1, steps // 3),
+        save_every=max(1, steps // 5),
+        log_every=50,
+        seed=seed + number,
+        # Poses are told finer than bfloat16 can.
+        precision="float32",
+    )
+    train_objective(
+        objective,
+        clips("train", seed + number, steps * batch),
+        clips("validation", 0, 256) if _holds_out(flat) else None,
+        settings,
+        out / f"training-{number}",
+        wandb_mode="disabled",
+    )
+    return objective
 
 
 def _holds_out(flat: FlatEpisodes) -> bool:

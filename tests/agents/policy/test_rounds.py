@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,22 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from agents.policy.collecting import PolicyBehaviour, collect, recording_like
+from agents.policy.collecting import Amount, collected
 from agents.policy.duel import duel_figures
 from agents.policy.policy import Policy
+from agents.policy.recording_policy import PolicyBehaviour
 from agents.policy.rivals import StatePush, rival_figures
-from agents.policy.rounds import again_learned, round_figures
+from agents.policy.rounds import again_learned, collected_round, round_figures
 from agents.policy.trials import Outcomes, Trial, unsolved_starts
 from agents.policy.whereabouts import gap_m, ways_of
 from agents.policy.worlds import lanes_of
+from envs.episode_recorder import Recording
 from envs.push import PushWorld
 from multimodal.errors import ConfigError
 from multimodal.flat import FlatEpisodes
+from multimodal.store import EpisodeStore
 from worldmodel.pipeline import WorldModelPipeline
+from worldmodel.runs import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +37,27 @@ def trials() -> list[Trial]:
         world.close()
 
 
-def again() -> DictConfig:
+def again(episodes: int = 0) -> DictConfig:
     wanted = {"motion_steps": 2, "batch_size": 4, "learning_rate": 1e-3, "unroll": [[0.0, 3]]}
+    wanted |= {"steps": 5, "episodes": episodes}
     return OmegaConf.create({"seed": 0, "resume": "auto", "again": wanted})
 
 
 def test_a_policy_records_episodes_that_the_model_is_trained_on(
     layered_pipeline: WorldModelPipeline, layer_policy: Policy, flat: FlatEpisodes, tmp_path: Path
 ) -> None:
-    recording = recording_like(layered_pipeline, 5, 10)
-    made = collect(layer_policy, recording, 4, tmp_path / "data")
+    run = RunDirectory(tmp_path)
+    made = collected_round(again(episodes=4), run, layer_policy, layered_pipeline, 2)
     assert len(made.starts) == 5
     assert bool((np.abs(made.actions) <= 1).all())
-    grown = collect(layer_policy, recording, 5, tmp_path / "data")
+    store = EpisodeStore.open(tmp_path / "round-2", "data")
+    recording = Recording(**store.metadata["recording"])
+    assert json.loads(recording.options) == layered_pipeline.config.world_options
+    more = Amount(episodes=5)
+    collected(store, recording, more, lambda _, seed: PolicyBehaviour(layer_policy, seed))
+    store.commit()
+    grown = FlatEpisodes.open(store)
+    assert len(grown.starts) == 6
     assert np.array_equal(grown.actions[: len(made.actions)], made.actions)
     learned = again_learned(again(), tmp_path / "round", layered_pipeline, [flat, grown])
     before, after = layered_pipeline.motion.state_dict(), learned.motion.state_dict()

@@ -37,6 +37,7 @@ def test_train_resume_and_evaluate(world_model: Path, recording: Path, tmp_path:
     assert train(world_model, recording, out, "imagination.rounds=4") == 0
     rounds = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert [line["round"] for line in rounds if "round" in line] == [1, 2, 3, 4]
+    assert train(world_model, recording, out, "imagination.discount=0.9") == 2
     figures = json.loads((out / "metrics.json").read_text())
     assert figures["train_minutes"] > 0
     assert Policy.from_pretrained(out / "policy", trunk=None).action_dim == 2
@@ -89,5 +90,7 @@ def test_mistakes_in_the_command_are_explained(
     assert "sees=latents" in capsys.readouterr().err
     assert train(world_model, recording, tmp_path / "c", "imagination.rounds=0") == 2
     assert "imagination.rounds=0" in capsys.readouterr().err
+    assert main(["policy", "evaluate", "starts_from=7", f"out={tmp_path / 'f'}"]) == 2
+    assert "may have been recorded" in capsys.readouterr().err
     assert main(["policy", "mode=dance", f"out={tmp_path / 'd'}"]) == 2
     assert "train and evaluate" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -10,14 +11,19 @@ import pytest
 import torch
 from diffusers import FlowMapEulerDiscreteScheduler
 
+from agents.policy.collecting import Amount, collected, opened_store
 from agents.policy.imagination import Imagination
-from agents.policy.tasks.collecting import Acting, Exploring, collected, opened_store
+from agents.policy.tasks.behaviours import Acting, Exploring
 from agents.policy.tasks.lanes import CompactBeginnings, CompactLanes, filtered
 from agents.policy.tasks.playing import Random, Starts, Still, returns_of
 from agents.policy.tasks.policy import TaskPolicy
+from agents.policy.tasks.quality import world_figures
 from agents.policy.tasks.rival import Budget, rival_figures
 from agents.policy.tasks.watching import Watcher
+from agents.policy.tasks.world import Learned
 from envs.episode_recorder import Recording
+from envs.mujoco_world import MujocoWorld
+from multimodal.episode import SPLITS
 from multimodal.errors import CheckpointError, DatasetError
 from multimodal.flat import FlatEpisodes
 from multimodal.store import EpisodeStore
@@ -33,9 +39,13 @@ BOUND = np.full(1, 3, np.float32)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> EpisodeStore:
     """Ninety random steps of the pendulum."""
-    opened = opened_store(RECORDING, tmp_path_factory.mktemp("task"), "data")
-    assert collected(opened, RECORDING, 90, lambda _, rng: Exploring(-BOUND, BOUND, rng)) == 90
+    opened = opened_store(RECORDING, tmp_path_factory.mktemp("task") / "data", "Random steps.")
+    assert collected(opened, RECORDING, Amount(steps=90), exploring) == 90
     return opened
+
+
+def exploring(_: MujocoWorld, seed: int) -> Exploring:
+    return Exploring(-BOUND, BOUND, np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +76,11 @@ def policy(world: WorldModelPipeline) -> TaskPolicy:
 def test_a_budget_of_steps_is_kept_to_the_step_and_never_spent_twice(store: EpisodeStore) -> None:
     assert sum(record.steps for record in store.records) == 90
     count = len(store)
-    assert collected(store, RECORDING, 90, lambda _, rng: Exploring(-BOUND, BOUND, rng)) == 0
+    assert collected(store, RECORDING, Amount(steps=90), exploring) == 0
+    assert collected(store, RECORDING, Amount(episodes=count), exploring) == 0
     assert len(store) == count
     with pytest.raises(DatasetError, match="another out=DIR"):
-        opened_store(Recording("Reacher-v5", 64, "{}", 12, 0), store.root, store.name)
+        opened_store(Recording("Reacher-v5", 64, "{}", 12, 0), store.path, "Another's.")
 
 
 def test_exploring_differs_between_episodes_and_stays_within_bounds() -> None:
@@ -119,9 +130,13 @@ def test_a_watcher_sees_what_the_filter_sees(
 def test_a_policy_records_its_own_episodes(
     tmp_path: Path, world: WorldModelPipeline, policy: TaskPolicy
 ) -> None:
-    store = opened_store(RECORDING, tmp_path, "data")
+    store = opened_store(RECORDING, tmp_path / "data", "A policy's own.")
     generator = torch.Generator().manual_seed(0)
-    collected(store, RECORDING, 10, lambda *_: Acting(Watcher(world, policy, generator, 0.5)))
+
+    def acts(_: MujocoWorld, seed: int) -> Acting:
+        return Acting(Watcher(world, policy, generator, 0.5))
+
+    collected(store, RECORDING, Amount(steps=10), acts)
     actions = np.concatenate([episode.actions for episode in store])
     assert len(actions) == 10
     assert len(np.unique(actions)) > 1
@@ -145,6 +160,22 @@ def test_policies_are_imagined_from_any_recorded_moment(
     batch = imagination.roll(policy, 4, np.random.default_rng(0), generator)
     assert batch.features.shape == (5, 6, policy.view.feature_dim)
     assert bool((batch.doubt > 0).all())
+
+
+def test_episodes_too_short_to_go_on_blindly_are_judged_where_they_are_watched(
+    store: EpisodeStore, world: WorldModelPipeline
+) -> None:
+    flat = copy.copy(FlatEpisodes.open(store))
+    latents = cached_latents(world.tokenizer.trunk, flat, store.path / "latents")
+    learned = Learned(world, flat, latents, filtered(world, flat, latents))
+    object.__setattr__(flat, "splits", np.full_like(flat.splits, SPLITS.index("validation")))
+    longest = int(np.diff(flat.starts).max()) - 1
+    short = world_figures(learned, horizon=longest)
+    assert "state_r2" in short
+    assert not any("blind" in name or "psnr" in name for name in short)
+    assert "psnr_2" in world_figures(learned, horizon=2)
+    object.__setattr__(flat, "splits", np.full_like(flat.splits, SPLITS.index("train")))
+    assert world_figures(learned) == {}
 
 
 def test_a_policy_is_saved_and_refuses_another_world(
@@ -211,6 +242,7 @@ def test_one_command_records_learns_and_judges_and_goes_on_where_it_was(tmp_path
     (out / "policy-1" / "manifest.json").unlink()
     assert main(["policy", "train", *WORDS, f"out={out}"]) == 0
     assert (out / "history.jsonl").read_text() == history, "what was done is not done again"
+    assert main(["policy", "train", *WORDS, f"out={out}", "experiment.horizon=4"]) == 2
     again = json.loads((out / "metrics.json").read_text())
     assert again["inverted_pendulum_return"] == figures["inverted_pendulum_return"]
     judged = tmp_path / "judged"
@@ -226,6 +258,7 @@ def test_one_command_records_learns_and_judges_and_goes_on_where_it_was(tmp_path
         (["experiment.episode_steps=1"], "2 or more"),
         (["experiment.env_id=Nowhere-v5"], "Nowhere"),
         (["mode=evaluate"], "from_run=DIR"),
+        (["seed=200"], "0 to 199"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

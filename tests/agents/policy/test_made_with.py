@@ -1,0 +1,46 @@
+"""A training that was begun goes on with the settings it was begun with, or begins anew."""
+
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from agents.policy.made_with import MADE_WITH, require_same
+from multimodal.errors import ConfigError
+from worldmodel.cli import main
+from worldmodel.runs import RunDirectory
+
+
+def test_a_part_that_was_made_otherwise_is_refused(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    settings = {"eyes.steps": 700, "again.unroll": OmegaConf.create([[0.0, 4]])}
+    require_same(run, "clone", settings)
+    require_same(run, "clone", settings)
+    require_same(run, "imagination", {"eyes.steps": 3})
+    # A setting that this version has and the run's did not know is no change.
+    require_same(run, "clone", {**settings, "width": 192})
+    with pytest.raises(ConfigError, match=r"eyes\.steps=700 \(now 300\).*resume=never"):
+        require_same(run, "clone", {**settings, "eyes.steps": 300})
+    with pytest.raises(ConfigError, match=r"again\.unroll"):
+        require_same(run, "clone", {**settings, "again.unroll": [[0.0, 8]]})
+    made = json.loads((tmp_path / MADE_WITH).read_text())
+    assert made["clone"]["eyes.steps"] == 700
+
+
+def test_resume_never_sets_aside_all_that_an_earlier_training_left(tmp_path: Path) -> None:
+    left = ["clone", "policy", "policy-1", "world-0", "imagination", "round-2", "data", "eyes"]
+    for name in left:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text("old")
+    for name in ("seconds.json", MADE_WITH, "rounds.json"):
+        (tmp_path / name).write_text("{}")
+    # Refused before anything is trained, so that this shows what was done until then.
+    words = ["policy", "train", f"out={tmp_path}", "imagination.rounds=0"]
+    assert main(words) == 2
+    assert (tmp_path / "clone").is_dir(), "resume=auto leaves everything where it is"
+    assert main([*words, "resume=never"]) == 2
+    aside = tmp_path / "previous-1"
+    assert all((aside / name / "weights").read_text() == "old" for name in left)
+    assert (aside / "seconds.json").is_file()
+    assert not any((tmp_path / name).exists() for name in [*left, MADE_WITH, "rounds.json"])
