@@ -24,7 +24,7 @@ from multimodal.speech.spotter import Spotter, SpotterModel
 from multimodal.speech.transcript import Recogniser
 from worldmodel.checkpoint import atomic_directory, resolve, verify, write_manifest
 
-__all__ = ["Ears", "load_ears", "pack_ears"]
+__all__ = ["Ears", "ears_networks", "load_ears", "pack_ears"]
 
 _KIND = "ears"
 
@@ -57,24 +57,49 @@ def load_ears(name_or_dir: str | os.PathLike[str] = "ears") -> Ears:
     """
     folder = resolve(name_or_dir)
     verify(folder, _KIND)
+    network = _spotter_of(folder)
+    spotter = Spotter(network)
+    if not (folder / "recogniser").is_dir():
+        return Ears(load_recogniser("sphinx"), spotter)
+    model = _recogniser_of(folder)
+    suspicion = network.config.suspicion
+    if suspicion is None:
+        return Ears(OwnRecogniser(model), spotter)
+    confirmed = ConfirmedSpotter(spotter, model, suspicion, spotter.threshold)
+    return Ears(OwnRecogniser(model), confirmed)
+
+
+def ears_networks(folder: Path) -> tuple[SpotterModel, SpeechModel]:
+    """The networks of packed ears, in evaluation mode and in float32.
+
+    Args:
+        folder: that `pack_ears` wrote, with a recogniser.
+
+    Raises:
+        CheckpointError: missing, torn, altered, not ears, or ears without a recogniser.
+    """
+    verify(folder, _KIND)
+    if not (folder / "recogniser").is_dir():
+        raise CheckpointError(f"{folder} has no recogniser of its own: pack it with one.")
+    return _spotter_of(folder).eval(), _recogniser_of(folder).eval()
+
+
+def _spotter_of(folder: Path) -> SpotterModel:
     network = SpotterModel.from_pretrained(
         folder / "spotter", torch_dtype=torch.float32, use_safetensors=True
     )
     assert isinstance(network, SpotterModel)
-    spotter = Spotter(network)
-    if not (folder / "recogniser").is_dir():
-        return Ears(load_recogniser("sphinx"), spotter)
-    model = SpeechModel.from_pretrained(
+    return network
+
+
+def _recogniser_of(folder: Path) -> SpeechModel:
+    model: SpeechModel = SpeechModel.from_pretrained(
         folder / "recogniser",
         dtype=torch.float32,
         use_safetensors=True,
         attn_implementation="eager",
     )
-    recogniser = OwnRecogniser(model)
-    suspicion = network.config.suspicion
-    if suspicion is None:
-        return Ears(recogniser, spotter)
-    return Ears(recogniser, ConfirmedSpotter(spotter, model, suspicion, spotter.threshold))
+    return model
 
 
 def pack_ears(

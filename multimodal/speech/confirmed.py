@@ -8,7 +8,6 @@ the spotter suspects something.
 from __future__ import annotations
 
 from itertools import pairwise
-from math import exp
 from typing import Final
 
 import numpy as np
@@ -21,10 +20,11 @@ from multimodal.speech.language import STOP_WORDS
 from multimodal.speech.model import BLANK, STEP, SpeechModel, letter_ids
 from multimodal.speech.spotter import Spotter
 
-__all__ = ["ConfirmedSpotter", "price_of_ending"]
+__all__ = ["WINDOW", "ConfirmedSpotter", "agreement", "price_of_ending"]
 
-# Long enough for a slow "stop" and for what bands are relative to.
-_WINDOW: Final = round(1.4 * RATE_HZ / STEP) * STEP
+WINDOW: Final = round(1.4 * RATE_HZ / STEP) * STEP
+"""Samples that the recogniser looks at: long enough for a slow "stop" and for what bands are
+relative to."""
 _NEVER: Final = -1e30
 
 
@@ -53,7 +53,7 @@ class ConfirmedSpotter:
     def reset(self) -> None:
         """Forget the past."""
         self._spotter.reset()
-        self._sound = torch.zeros(_WINDOW)
+        self._sound = torch.zeros(WINDOW)
 
     @torch.inference_mode()
     def push(self, chunk: Tensor) -> float:
@@ -62,30 +62,49 @@ class ConfirmedSpotter:
         suspected = self._spotter.push(chunk)
         if suspected < self.suspicion:
             return 0.0
-        hidden = self._model.encode(log_mel(self._sound[None], window_s=None))
-        likelihood = self._model.frame_logits(hidden)[0].float().log_softmax(-1).numpy()
-        price = min(price_of_ending(likelihood, word) / len(word) for word in STOP_WORDS)
-        return exp(-price)
+        return float(agreement(self._model, self._sound[None])[0])
 
 
-def price_of_ending(likelihood: NDArray[np.float32], word: str) -> float:
+def agreement(model: SpeechModel, windows: Tensor) -> NDArray[np.float64]:
+    """How readily letters end in a stop word: 1 where the likeliest ones do, falling towards 0.
+
+    Args:
+        model: hears the letters.
+        windows: float32 (B, WINDOW) at 16 kHz.
+
+    Returns:
+        (B,).
+    """
+    hidden = model.encode(log_mel(windows, window_s=None))
+    likelihood = model.frame_logits(hidden).float().log_softmax(-1).numpy()
+    prices = [price_of_ending(likelihood, word) / len(word) for word in STOP_WORDS]
+    made: NDArray[np.float64] = np.exp(-np.min(prices, axis=0))
+    return made
+
+
+def price_of_ending(likelihood: NDArray[np.float32], word: str) -> NDArray[np.float64]:
     """How much less likely letters are that end in a word than the likeliest letters of all.
 
     Args:
-        likelihood: log-probabilities (T, 27) of CTC's frames.
+        likelihood: log-probabilities (..., T, 27) of CTC's frames.
         word: it has to be the last thing that is heard; before it comes anything.
 
     Returns:
-        Nats, 0 where the likeliest letters end in the word.
+        Nats (...), 0 where the likeliest letters end in the word.
     """
     ids = letter_ids(word)
-    freely = np.concatenate([[0.0], likelihood.max(1).cumsum()])
+    # Time first.
+    frames = np.moveaxis(likelihood, -2, 0).astype(np.float64)
+    start = np.zeros((1, *frames.shape[1:-1]))
+    freely = np.concatenate([start, frames.max(-1).cumsum(0)])
     # Of each letter: the best way on which it sounds, and on which the blank after it does.
-    sounds, rests = np.full((2, len(ids)), _NEVER)
+    sounds = np.full((*frames.shape[1:-1], len(ids)), _NEVER)
+    rests = sounds.copy()
     same = np.array([False, *(a == b for a, b in pairwise(ids))])
-    for t, frame in enumerate(likelihood):
-        came = np.maximum(np.where(same, _NEVER, np.roll(sounds, 1)), np.roll(rests, 1))
-        came[0] = freely[t]
-        rests = np.maximum(rests, sounds) + frame[BLANK]
-        sounds = np.maximum(sounds, came) + frame[ids]
-    return float(freely[-1] - max(sounds[-1], rests[-1]))
+    for t, frame in enumerate(frames):
+        came = np.maximum(np.where(same, _NEVER, np.roll(sounds, 1, -1)), np.roll(rests, 1, -1))
+        came[..., 0] = freely[t]
+        rests = np.maximum(rests, sounds) + frame[..., BLANK, None]
+        sounds = np.maximum(sounds, came) + frame[..., ids]
+    price: NDArray[np.float64] = freely[-1] - np.maximum(sounds[..., -1], rests[..., -1])
+    return price

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -36,6 +37,7 @@ __all__ = [
     "Spoken",
     "SpokenCommands",
     "engine_weights",
+    "open_commands",
     "record_commands",
     "together",
 ]
@@ -222,6 +224,19 @@ def record_commands(
     return SpokenCommands(folder, tuple(utterances))
 
 
+def open_commands(folder: Path | str) -> SpokenCommands:
+    """A corpus as it lies there, however many sentences it was recorded with.
+
+    Raises:
+        DatasetError: there is none, or it is damaged.
+    """
+    folder = Path(folder)
+    found = [path for split in COMMAND_VOICES for path in sorted((folder / split).glob("*.json"))]
+    if not found:
+        raise DatasetError(f"{folder} has no spoken commands: `worldmodel train` records them.")
+    return SpokenCommands(folder, tuple(each for path in found for each in _account(path)[1]))
+
+
 def _record_all(jobs: list[tuple[Path, str, Voice, int, str, str]], workers: int) -> None:
     if workers <= 1 or len(jobs) <= 1:
         for job in jobs:
@@ -277,23 +292,31 @@ def _record_voice(folder: Path, split: str, voice: Voice, count: int, key: str, 
 
 
 def _read_voice(path: Path, seed: int, count: int) -> list[Spoken]:
+    account, utterances = _account(path)
+    if not account["seed"].startswith(f"{seed}/"):
+        raise ConfigError(
+            f"{path} was recorded with seed {account['seed']}; seed {seed} was asked for. "
+            "Name another folder, or remove this one."
+        )
+    if len(utterances) != count:
+        raise ConfigError(
+            f"{path} has {len(utterances)} utterances and {count} were asked for. Name another "
+            "folder, or ask for as many sentences as were recorded."
+        )
+    return utterances
+
+
+def _account(path: Path) -> tuple[dict[str, Any], list[Spoken]]:
     try:
         account = json.loads(path.read_text(encoding="utf-8"))
-        if account["format"] != _FORMAT or not account["seed"].startswith(f"{seed}/"):
-            raise ConfigError(
-                f"{path} was recorded with seed {account['seed']}; seed {seed} was asked for. "
-                "Name another folder, or remove this one."
-            )
-        if len(account["utterances"]) != count:
-            raise ConfigError(
-                f"{path} has {len(account['utterances'])} utterances and {count} were asked for. "
-                "Name another folder, or ask for as many sentences as were recorded."
-            )
+        if account["format"] != _FORMAT or not isinstance(account["seed"], str):
+            raise ConfigError(f"{path} is of another version: remove it and record it anew.")
         voice = Voice(**account["voice"])
         file = f"{path.parent.name}/{path.stem}.wav"
-        return [
+        utterances = [
             Spoken(file, path.parent.name, voice.engine, voice.name, **row)
             for row in account["utterances"]
         ]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise DatasetError(f"{path} is damaged ({error}): remove it and record it anew.") from error
+    return account, utterances

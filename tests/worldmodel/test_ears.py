@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,13 +11,17 @@ from multimodal.audio.engines import Voice
 from multimodal.audio.log_mel import RATE_HZ
 from multimodal.audio.waveform import write_wav
 from multimodal.errors import CheckpointError, ConfigError
+from multimodal.speech.activity import CHUNK
 from multimodal.speech.batches import SpeechBatches
+from multimodal.speech.confirmed import ConfirmedSpotter
 from multimodal.speech.corpus import COMMAND_VOICES, Spoken, engine_weights, record_commands
 from multimodal.speech.language import STOP_WORDS
+from multimodal.speech.spotter import Spotter
 from multimodal.speech.stop_batches import StopStreams
 from worldmodel.cli import composed, main
-from worldmodel.ears import load_ears
+from worldmodel.ears import ears_networks, load_ears
 from worldmodel.ears_card import main as card
+from worldmodel.evaluation.ears_thresholds import traced
 from worldmodel.evaluation.run import run as evaluate
 from worldmodel.training.ears_stages import ears_data
 from worldmodel.training.run import run as train
@@ -132,6 +137,31 @@ def test_packed_ears_open_and_keep_their_threshold(packed):
     assert ears.spotter.threshold == 0.6
     transcript = ears.recogniser.transcribe(torch.randn(RATE_HZ) * 0.1, RATE_HZ)
     assert 0 <= transcript.confidence <= 1
+
+
+def test_thresholds_are_chosen_on_voices_of_no_test_and_said_in_the_card(work, report, tmp_path):
+    copy = tmp_path / "packed"
+    arguments = [str(work / "recogniser"), str(work / "spotter"), str(copy)]
+    assert card([*arguments, "--choose", str(work / "commands"), "--minutes", "1"]) == 0
+    account = json.loads((copy / "scores" / "thresholds.json").read_text())
+    chosen = account["chosen"]
+    assert load_ears(copy).spotter.threshold == chosen["threshold"]
+    assert chosen in account["tried"]
+    most = max(1, min(each["false_per_10min"] for each in account["tried"]))
+    few = [each["recall"] for each in account["tried"] if each["false_per_10min"] <= most]
+    assert chosen["recall"] == max(few)
+    assert card([*arguments, "--evaluation", str(report)]) == 0
+    assert f"agreement of {chosen['threshold']:g} on" in (copy / "README.md").read_text()
+
+
+def test_what_thresholds_are_chosen_on_is_what_the_spotter_sees(packed):
+    spotter, model = ears_networks(packed)
+    sound = np.random.default_rng(0).standard_normal(20 * CHUNK).astype(np.float32) * 0.1
+    suspicion, agreed = traced(spotter, model, sound, least=0.0)
+    stream, confirmed = Spotter(spotter), ConfirmedSpotter(Spotter(spotter), model, 0.0, 0.5)
+    for number, piece in enumerate(torch.from_numpy(sound).split(CHUNK)):
+        assert stream.push(piece) == pytest.approx(suspicion[number], abs=1e-4)
+        assert confirmed.push(piece) == pytest.approx(agreed[number], rel=1e-3)
 
 
 def test_altered_ears_are_refused(packed, tmp_path):

@@ -17,7 +17,7 @@ from multimodal.speech.disturb import Sound, add_noise, babble, coloured_noise
 from multimodal.speech.listener import StopSpotter
 from multimodal.speech.stop_batches import word_end
 
-__all__ = ["stop_figures"]
+__all__ = ["caught_after_s", "events", "stop_figures"]
 
 _LEVELS_DB = (20, 10)
 _BEFORE_S, _AFTER_S = 1.0, 1.0
@@ -58,7 +58,7 @@ def stop_figures(
     caught = [delay for delay in delays if np.isfinite(delay)]
     rng = np.random.default_rng(7)
     noise = babble(rng, others, _BABBLE_MINUTES * 60 * RATE_HZ) * _BABBLE_LEVEL
-    reported = [bool(_events(_watch(spotter, each))) for each in others]
+    reported = [bool(events(_watch(spotter, each))) for each in others]
     return {
         "stop_recall": float(np.mean(np.isfinite(delays))),
         "stop_recall_engines": float(np.mean(np.isfinite(strangers))),
@@ -68,7 +68,7 @@ def stop_figures(
             for share in (50, 95)
             if caught
         },
-        "stop_false_per_10min": float(len(_events(_watch(spotter, noise)))),
+        "stop_false_per_10min": float(len(events(_watch(spotter, noise)))),
         "stop_false_share": float(np.mean(reported)),
         "stop_words": float(len(delays)),
     }
@@ -84,10 +84,23 @@ def _delay_s(
     noise = coloured_noise(rng, len(padded)) if white else babble(rng, others, len(padded))
     mixed = add_noise(padded, noise, level) * np.float32(0.3)
     took_s: list[float] = []
-    events = _events(_watch(spotter, mixed, took_s))
+    reported = _watch(spotter, mixed, took_s)
     end_s = (before + word_end(word)) / RATE_HZ
-    start_s = before / RATE_HZ
-    for event in events:
+    return caught_after_s(reported, before / RATE_HZ, end_s, took_s)
+
+
+def caught_after_s(
+    reported: NDArray[np.bool_], start_s: float, end_s: float, took_s: Sequence[float]
+) -> float:
+    """From a word's end to the first report that is of it; infinite without one.
+
+    Args:
+        reported: whether each piece of the stream is reported.
+        start_s: where the word begins; what is reported before is not of it.
+        end_s: where it ends.
+        took_s: seconds of computing for each piece.
+    """
+    for event in events(reported):
         at_s = (event + 1) * CHUNK_S + took_s[event]
         if start_s < at_s <= end_s + _LATEST_S:
             return max(0.0, at_s - end_s)
@@ -109,7 +122,7 @@ def _watch(
     return np.array(reported)
 
 
-def _events(reported: NDArray[np.bool_]) -> list[int]:
+def events(reported: NDArray[np.bool_]) -> list[int]:
     """First pieces of what is reported; reports within half a second are one."""
     pieces = np.flatnonzero(reported).tolist()
     return pieces[:1] + [b for a, b in pairwise(pieces) if b - a > _ONE_EVENT]

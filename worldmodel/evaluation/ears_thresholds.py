@@ -1,0 +1,209 @@
+"""Where the spotter's thresholds come from: stop words and babble of voices that are no test's.
+
+Suspicion and agreement are computed once for every piece of sound; each pair of thresholds is then
+a comparison. Words of the validation's voices count as much as those of the training's engines,
+without which there would be one engine only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from multimodal.audio.log_mel import RATE_HZ
+from multimodal.speech.activity import CHUNK, CHUNK_S
+from multimodal.speech.confirmed import WINDOW, agreement
+from multimodal.speech.corpus import Spoken, SpokenCommands
+from multimodal.speech.disturb import Sound, add_noise, babble, coloured_noise
+from multimodal.speech.language import STOP_WORDS
+from multimodal.speech.model import SpeechModel
+from multimodal.speech.spotter import Hearing, SpotterModel, spotter_power
+from multimodal.speech.stop_batches import word_end
+from worldmodel.evaluation.ears_stop import caught_after_s, events
+
+__all__ = ["Choice", "chosen_thresholds", "traced"]
+
+_SUSPICIONS: Final = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1)
+_THRESHOLDS: Final = tuple(round(0.4 + 0.05 * step, 2) for step in range(10))
+_CONDITIONS: Final = ((10, True), (10, False), (20, True))
+_WORDS_EACH: Final = 24
+_BABBLE_VOICES: Final = 400
+_MOST_FALSE: Final = 1.0
+_COMPUTING_S: Final = 0.01
+_AT_ONCE: Final = 32
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Thresholds and what they give on the voices that they were chosen on.
+
+    Attributes:
+        suspicion: the spotter's probability from which on the recogniser is asked.
+        threshold: agreement from which on a stop is reported.
+        recall: share of stop words that are caught, at 10 dB in babble and in white noise and at
+            20 dB in babble.
+        false_per_10min: stops heard in babble without any.
+        asked_per_s: how often the recogniser is asked in babble.
+    """
+
+    suspicion: float
+    threshold: float
+    recall: float
+    false_per_10min: float
+    asked_per_s: float
+
+
+@dataclass(frozen=True)
+class _Trace:
+    suspicion: NDArray[np.float32]
+    agreement: NDArray[np.float64]
+    start_s: float = 0.0
+    end_s: float = 0.0
+
+    def reported(self, suspicion: float, threshold: float) -> NDArray[np.bool_]:
+        made: NDArray[np.bool_] = (self.suspicion >= suspicion) & (self.agreement >= threshold)
+        return made
+
+
+@torch.inference_mode()
+def traced(
+    spotter: SpotterModel, model: SpeechModel, sound: Sound, least: float = min(_SUSPICIONS)
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """What a `ConfirmedSpotter` would see in each whole piece of a stream.
+
+    Args:
+        spotter: suspects.
+        model: confirms.
+        sound: float32 (S,) at 16 kHz.
+        least: suspicion below which nobody is asked.
+
+    Returns:
+        Suspicion and agreement (N,); agreement is 0 where nobody was asked.
+    """
+    pieces = len(sound) // CHUNK
+    sound = np.ascontiguousarray(sound[: pieces * CHUNK], np.float32)
+    features = torch.from_numpy(Hearing()(spotter_power(sound)))
+    suspicion: NDArray[np.float32] = spotter(features[None])[0].sigmoid().numpy()
+    agreed = np.zeros(pieces)
+    padded = torch.from_numpy(np.concatenate([np.zeros(WINDOW, np.float32), sound]))
+    asked = np.flatnonzero(suspicion >= least)
+    for first in range(0, len(asked), _AT_ONCE):
+        some = asked[first : first + _AT_ONCE]
+        ends = [int(piece + 1) * CHUNK for piece in some]
+        agreed[some] = agreement(model, torch.stack([padded[e : e + WINDOW] for e in ends]))
+    return suspicion, agreed
+
+
+def chosen_thresholds(
+    spotter: SpotterModel,
+    model: SpeechModel,
+    words: SpokenCommands,
+    commands: SpokenCommands,
+    minutes: int = 10,
+    seed: int = 0,
+) -> tuple[Choice, list[dict[str, Any]]]:
+    """The thresholds of highest recall with at most one false stop in ten minutes of babble.
+
+    Of equal recall the fewest false stops win, of these the lowest threshold and the highest
+    suspicion. Where no pair has so few false stops, the fewest win.
+
+    Args:
+        spotter: suspects.
+        model: confirms.
+        words: single words, of the splits train and validation.
+        commands: what the babble says.
+        minutes: of babble.
+        seed: of words and noise.
+
+    Returns:
+        The choice, and all pairs that were tried.
+    """
+    rng = np.random.default_rng(seed)
+    others = [
+        commands.read(each)
+        for each in _some(rng, [e for e in _heard(commands) if not _stops(e)], _BABBLE_VOICES)
+    ]
+    said = []
+    for spoken in _words(rng, words):
+        for level, crowd in _CONDITIONS:
+            said.append(_trace(rng, spotter, model, words.read(spoken), others, level, crowd))
+    crowd = babble(rng, others, minutes * 60 * RATE_HZ) * np.float32(0.05)
+    noise = [
+        _Trace(*traced(spotter, model, each)) for each in np.array_split(crowd, max(1, minutes))
+    ]
+    tried = [
+        _judged(said, noise, suspicion, threshold, minutes)
+        for suspicion in _SUSPICIONS
+        for threshold in _THRESHOLDS
+    ]
+    few = [each for each in tried if each.false_per_10min <= _MOST_FALSE]
+    fewest = min(each.false_per_10min for each in tried)
+    few = few or [each for each in tried if each.false_per_10min == fewest]
+    best = max(few, key=lambda e: (e.recall, -e.false_per_10min, -e.threshold, e.suspicion))
+    return best, [asdict(each) for each in tried]
+
+
+def _judged(
+    said: Sequence[_Trace],
+    noise: Sequence[_Trace],
+    suspicion: float,
+    threshold: float,
+    minutes: int,
+) -> Choice:
+    caught = [
+        np.isfinite(
+            caught_after_s(
+                each.reported(suspicion, threshold),
+                each.start_s,
+                each.end_s,
+                [_COMPUTING_S] * len(each.suspicion),
+            )
+        )
+        for each in said
+    ]
+    false = sum(len(events(each.reported(suspicion, threshold))) for each in noise)
+    asked = float(np.mean(np.concatenate([e.suspicion for e in noise]) >= suspicion)) / CHUNK_S
+    return Choice(suspicion, threshold, float(np.mean(caught)), 10 * false / minutes, asked)
+
+
+def _trace(
+    rng: np.random.Generator,
+    spotter: SpotterModel,
+    model: SpeechModel,
+    word: Sound,
+    others: Sequence[Sound],
+    level: int,
+    crowd: bool,
+) -> _Trace:
+    padded = np.pad(word, (RATE_HZ, RATE_HZ))
+    noise = babble(rng, others, len(padded)) if crowd else coloured_noise(rng, len(padded))
+    mixed = add_noise(padded, noise, level) * np.float32(0.3)
+    return _Trace(*traced(spotter, model, mixed), 1.0, 1.0 + word_end(word) / RATE_HZ)
+
+
+def _words(rng: np.random.Generator, words: SpokenCommands) -> list[Spoken]:
+    """As many stop words of the validation as of each engine of the training."""
+    groups: dict[str, list[Spoken]] = {}
+    for each in _heard(words):
+        if each.text in STOP_WORDS:
+            name = each.engine if each.split == "train" else each.split
+            groups.setdefault(name, []).append(each)
+    return [each for group in groups.values() for each in _some(rng, group, _WORDS_EACH)]
+
+
+def _heard(corpus: SpokenCommands) -> list[Spoken]:
+    return [each for each in corpus.utterances if each.split in ("train", "validation")]
+
+
+def _stops(spoken: Spoken) -> bool:
+    return any(word in STOP_WORDS for word in spoken.text.split())
+
+
+def _some(rng: np.random.Generator, each: Sequence[Spoken], count: int) -> list[Spoken]:
+    picked = rng.choice(len(each), min(count, len(each)), replace=False)
+    return [each[number] for number in picked]
