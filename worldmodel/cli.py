@@ -64,6 +64,7 @@ VERBS: dict[str, Verb] = {
         "train a policy inside the world model, or measure it against MuJoCo",
         modes=("train", "evaluate"),
     ),
+    "play": Verb("agents.play.run", "drive the learned world by hand, in the browser"),
     "bench": Verb("envs.bench", "measure speed and memory against MuJoCo rendering"),
     "doctor": Verb(
         "envs.doctor", "check this machine: versions, device, OpenGL, extras", models=False
