@@ -18,7 +18,7 @@ from rich.console import Console
 from agents.policy.belief import mean_rank_violation, optimism_bias, pearson
 from agents.policy.crew import Crew, hired
 from agents.policy.duel import duel_figures
-from agents.policy.field_of_policies import CLONED, TRAINED, field_of
+from agents.policy.field_of_policies import CLONED, TRAINED, chosen, field_of
 from agents.policy.pictures import draw_ranking
 from agents.policy.policy import Policy
 from agents.policy.rivals import rival_figures
@@ -83,7 +83,7 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     policy = Policy.from_pretrained(cfg.policy, pipeline).to(pipeline.device)
     policy.require_actions(pipeline.action_low, pipeline.action_high)
     source = Path(cfg.from_run) if cfg.from_run else None
-    field = field_of(policy, source, pipeline)
+    field = chosen(field_of(policy, source, pipeline), list(cfg.only))
     lanes = lanes_of(pipeline, policy)
     world = simulator_of(pipeline, judged_in(cfg))
     judged: list[Judged] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agents.policy.actors import (
@@ -14,9 +14,10 @@ from agents.policy.actors import (
     StillActor,
 )
 from agents.policy.policy import Policy
+from multimodal.errors import ConfigError
 from worldmodel.pipeline import WorldModelPipeline
 
-__all__ = ["TRAINED", "field_of"]
+__all__ = ["TRAINED", "chosen", "field_of"]
 
 TRAINED = "trained"
 CLONED = "cloned"
@@ -54,6 +55,20 @@ def field_of(policy: Policy, run: Path | None, pipeline: WorldModelPipeline) -> 
             name = f"after {int(folder.name.rpartition('-')[2])} rounds"
             field[name] = LearnedActor(_opened(folder, pipeline))
     return field
+
+
+def chosen(field: Mapping[str, Actor], names: Sequence[str]) -> Mapping[str, Actor]:
+    """Some of a field, and the policy to judge in any case; all of it where none is named.
+
+    Raises:
+        ConfigError: nobody has such a name.
+    """
+    unknown = sorted(set(names) - field.keys())
+    if unknown:
+        raise ConfigError(f"only={unknown}: nobody has such a name. There are {', '.join(field)}.")
+    if not names:
+        return field
+    return {name: actor for name, actor in field.items() if name == TRAINED or name in names}
 
 
 def _opened(folder: Path, pipeline: WorldModelPipeline) -> Policy:
