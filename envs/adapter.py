@@ -214,14 +214,14 @@ def make_world(world_id: str, size_px: int = 64, **options: Any) -> MujocoWorld:
         The world, unwrapped.
 
     Raises:
-        ConfigError: the id is unknown or not a MuJoCo environment.
+        ConfigError: the id is unknown or not a MuJoCo environment, or it lacks such options.
     """
     if not world_id.startswith("worldmodel/"):
         return GymnasiumWorld(world_id, size_px, **options)
     try:
         world = gym.make(world_id, size_px=size_px, disable_env_checker=True, **options).unwrapped
-    except gym.error.Error as error:
-        raise ConfigError(f"{world_id!r} cannot be made: {error}") from error
+    except (gym.error.Error, TypeError) as error:
+        raise ConfigError(f"{world_id!r} cannot be made with {options}: {error}") from error
     if not isinstance(world, MujocoWorld):
         raise ConfigError(f"{world_id!r} is a {type(world).__name__}, not a MuJoCo world.")
     return world

@@ -69,7 +69,8 @@ class Shown(_Message):
     instruction: str
     reward: float
     psnr_db: float | None
-    ended: bool
+    success: bool | None
+    over: bool
 
     @classmethod
     def of(cls, view: View) -> Shown:
@@ -81,12 +82,13 @@ class Shown(_Message):
             instruction=view.instruction,
             reward=view.reward,
             psnr_db=view.psnr_db,
-            ended=view.ended,
+            success=view.success,
+            over=view.over,
         )
 
 
 class Failed(_Message):
-    """What was asked for could not be done, and why; nothing has changed."""
+    """What was asked for could not be done, and why."""
 
     kind: Literal["failed"] = "failed"
     why: str

@@ -9,7 +9,7 @@ import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from rich.console import Console
 
 from agents.play.server import play_app
@@ -19,6 +19,8 @@ from envs.registration import register
 from multimodal.errors import ConfigError, FrameError
 
 __all__ = ["own_picture", "run"]
+
+_LONGEST_MESSAGE = 2**16
 
 
 def run(cfg: DictConfig) -> int:
@@ -45,13 +47,18 @@ def run(cfg: DictConfig) -> int:
     def opened() -> PlaySession:
         return PlaySession(pipeline, picture, truth=bool(cfg.beside))
 
-    # What cannot be played says so now, not in the page.
-    opened().close()
+    # What cannot be played, such as MuJoCo without OpenGL, says so now and not in the page.
+    tried = opened()
+    tried.begin(int(cfg.seed))
+    tried.close()
     with _bound(str(cfg.host), int(cfg.port)) as listening:
         host, port = listening.getsockname()[:2]
-        Console().print(f"play at [bold]http://{host}:{port}[/bold] (Ctrl-C ends it)")
+        shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
+        Console().print(f"play at [bold]http://{shown}:{port}[/bold] (Ctrl-C ends it)")
         app = play_app(opened, str(cfg.checkpoint))
-        config = uvicorn.Config(app, log_level="warning", ws="websockets-sansio")
+        config = uvicorn.Config(
+            app, log_level="warning", ws="websockets-sansio", ws_max_size=_LONGEST_MESSAGE
+        )
         uvicorn.Server(config).run([listening])
     return 0
 
@@ -68,7 +75,7 @@ def own_picture(path: Path, size_px: int) -> NDArray[np.uint8]:
     """
     try:
         picture = Image.open(path).convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise FrameError(f"{path} is no picture that can be read: {error}") from error
     if picture.width != picture.height:
         raise FrameError(

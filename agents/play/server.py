@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import resources
+from urllib.parse import urlsplit
 
 from gymnasium.error import ResetNeeded
 from pydantic import ValidationError
@@ -19,7 +20,8 @@ from multimodal.errors import WorldModelError
 
 __all__ = ["play_app"]
 
-_ALREADY_OPEN = 4000
+# Of RFC 6455: not allowed, try again later.
+_REFUSED, _FULL = 1008, 1013
 
 
 def play_app(opened: Callable[[], PlaySession], name: str, seats: int = 4) -> Starlette:
@@ -40,24 +42,48 @@ def play_app(opened: Callable[[], PlaySession], name: str, seats: int = 4) -> St
         return HTMLResponse(html)
 
     async def play(socket: WebSocket) -> None:
+        if not _own_page(socket):
+            await socket.close(_REFUSED)
+            return
         await socket.accept()
         if len(taken) >= seats:
             await socket.send_text(Failed(why=_full(seats)).model_dump_json())
-            await socket.close(_ALREADY_OPEN)
+            await socket.close(_FULL)
             return
         taken.add(id(socket))
-        session = opened()
         try:
-            await socket.send_text(_world(session, name).model_dump_json())
-            while True:
-                await socket.send_text(_reply(session, await socket.receive_text()))
-        except WebSocketDisconnect:
-            pass
+            await _served(socket, opened, name)
         finally:
             taken.discard(id(socket))
-            session.close()
 
     return Starlette(routes=[Route("/", page), WebSocketRoute("/session", play)])
+
+
+def _own_page(socket: WebSocket) -> bool:
+    """Whether a socket was opened by this server's page, or by a program, and not by another page.
+
+    Browsers let every page open sockets to every address, but say which page it was.
+    """
+    origin = socket.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
+
+
+async def _served(socket: WebSocket, opened: Callable[[], PlaySession], name: str) -> None:
+    """One page from its first word to its last."""
+    try:
+        session = opened()
+    except WorldModelError as error:
+        await socket.send_text(Failed(why=str(error)).model_dump_json())
+        await socket.close(_FULL)
+        return
+    try:
+        await socket.send_text(_world(session, name).model_dump_json())
+        while (message := await socket.receive())["type"] != "websocket.disconnect":
+            await socket.send_text(_reply(session, message.get("text") or ""))
+    except WebSocketDisconnect:
+        pass
+    finally:
+        session.close()
 
 
 def _reply(session: PlaySession, text: str) -> str:

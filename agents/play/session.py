@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.adapter import make_world
 from envs.gap.pixels import psnr_db
 from envs.learned import WorldModelEnv
+from envs.learned_state import LearnedState
 from envs.mujoco_world import MujocoWorld, WorldState
+from envs.twin import simulator_of
 from multimodal.errors import ConfigError
 from worldmodel.pipeline import WorldModelPipeline
 
@@ -34,7 +35,8 @@ class View:
         instruction: what the scene asks for, empty for nothing.
         reward: of the last step, by the model.
         psnr_db: how alike the two are; None without a simulator.
-        ended: whether the model or the simulator thinks that the goal is reached.
+        success: whether MuJoCo says that the goal is reached; None where nothing says.
+        over: whether an episode would end here, by the simulator or, without one, by the model.
     """
 
     learned: NDArray[np.uint8]
@@ -43,16 +45,25 @@ class View:
     instruction: str
     reward: float
     psnr_db: float | None
-    ended: bool
+    success: bool | None
+    over: bool
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the last step came to."""
+
+    step: int = 0
+    reward: float = 0.0
+    success: bool | None = None
+    over: bool = False
 
 
 @dataclass(frozen=True)
 class _Moment:
-    learned: Any
+    learned: LearnedState
     truth: WorldState | None
-    step: int
-    reward: float
-    ended: bool
+    told: _Told
 
 
 class PlaySession:
@@ -83,12 +94,11 @@ class PlaySession:
         self.learned = WorldModelEnv(pipeline, max_steps=0, terminate=False)
         self.truth: MujocoWorld | None = None
         if truth and frames is None:
-            options = {**pipeline.config.world_options}
-            self.truth = make_world(pipeline.config.world, pipeline.frame_shape[0], **options)
+            self.truth = simulator_of(pipeline)
         self._past: deque[_Moment] = deque(maxlen=KEPT_STEPS)
-        self._step, self._reward, self._ended = 0, 0.0, False
+        self._told = _Told()
         self._instruction = ""
-        self._told: dict[str, Any] = {}
+        self._goal: dict[str, Any] = {}
 
     @property
     def action_space(self) -> gym.spaces.Box:
@@ -100,7 +110,8 @@ class PlaySession:
     @property
     def steps_per_s(self) -> int:
         """The world's own rate."""
-        return int(self.learned.metadata["render_fps"])
+        world = self.learned if self.truth is None else self.truth
+        return int(world.metadata["render_fps"])
 
     def begin(self, seed: int) -> View:
         """Begin at a scene, or at the player's own picture.
@@ -115,13 +126,13 @@ class PlaySession:
         if self._picture is not None:
             options = {"frames": self._picture}
         elif self.truth is not None:
-            frame, told = self.truth.reset(seed=seed)
-            self._told = {name: told[name] for name in ("goal", "instruction")}
-            options = {"frames": frame, **self._told}
+            frame, known = self.truth.reset(seed=seed)
+            self._goal = {name: known[name] for name in ("goal", "instruction")}
+            options = {"frames": frame, **self._goal}
         _, info = self.learned.reset(seed=seed, options=options)
         self._instruction = str(info["instruction"])
         self._past.clear()
-        self._step, self._reward, self._ended = 0, 0.0, False
+        self._told = _Told()
         return self.view()
 
     def move(self, action: NDArray[np.float32]) -> View:
@@ -136,11 +147,11 @@ class PlaySession:
         before = self._moment()
         _, reward, _, _, info = self.learned.step(action)
         self._past.append(before)
-        self._step, self._reward = self._step + 1, reward
-        self._ended = info["termination_probability"] > 0.5
+        success, over = None, info["termination_probability"] > 0.5
         if self.truth is not None:
-            _, _, terminated, _, _ = self.truth.step(action)
-            self._ended = self._ended or terminated
+            _, _, over, _, known = self.truth.step(action)
+            success = bool(known["success"]) if "success" in known else None
+        self._told = _Told(self._told.step + 1, reward, success, over)
         return self.view()
 
     def back(self, steps: int) -> View:
@@ -149,14 +160,14 @@ class PlaySession:
         Args:
             steps: how many, at most as many as are kept.
         """
-        moment = None
-        for _ in range(min(steps, len(self._past))):
+        moment, until = None, self._told.step - steps
+        while self._past and self._past[-1].told.step >= until:
             moment = self._past.pop()
         if moment is not None:
             self.learned.restore_state(moment.learned)
             if self.truth is not None and moment.truth is not None:
                 self.truth.restore_state(moment.truth)
-            self._step, self._reward, self._ended = moment.step, moment.reward, moment.ended
+            self._told = moment.told
         return self.view()
 
     def meet(self) -> View:
@@ -168,7 +179,8 @@ class PlaySession:
         if self.truth is None:
             raise ConfigError("no MuJoCo world runs beside this one to go on from.")
         self._past.append(self._moment())
-        self.learned.reset(options={"frames": self.truth.render(), **self._told})
+        self.learned.reset(options={"frames": self.truth.render(), **self._goal})
+        self._told = replace(self._told, reward=0.0)
         return self.view()
 
     def view(self) -> View:
@@ -176,7 +188,10 @@ class PlaySession:
         made = self.learned.render()
         true = None if self.truth is None else self.truth.render()
         alike = None if true is None else float(psnr_db(made, true))
-        return View(made, true, self._step, self._instruction, self._reward, alike, self._ended)
+        told = self._told
+        return View(
+            made, true, told.step, self._instruction, told.reward, alike, told.success, told.over
+        )
 
     def close(self) -> None:
         """Close both worlds."""
@@ -186,4 +201,4 @@ class PlaySession:
 
     def _moment(self) -> _Moment:
         truth = None if self.truth is None else self.truth.save_state()
-        return _Moment(self.learned.save_state(), truth, self._step, self._reward, self._ended)
+        return _Moment(self.learned.save_state(), truth, self._told)

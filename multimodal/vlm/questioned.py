@@ -24,7 +24,7 @@ __all__ = ["QuestionedPictures"]
 
 _CACHE = 200_000
 _KINDS = ("count", "colour", "shape", "relation", "nearest", "position", "existence")
-_WEIGHTS = (0.12, 0.3, 0.16, 0.14, 0.14, 0.04, 0.1)
+_WEIGHTS = (0.1, 0.36, 0.16, 0.1, 0.15, 0.03, 0.1)
 _PRINTED = ("reading", "reading", "reading", "chart", "chart", "chart")
 _MOVED_TRIES = 8
 _MOVED = 4

@@ -1,13 +1,13 @@
 """Compact worlds: three tokens a frame, a filter, and the pipeline they fit into."""
 
 import copy
+import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers import FlowMapEulerDiscreteScheduler
-from diffusers.utils import logging
 
 from multimodal.errors import ConfigError, DatasetError
 from multimodal.flat import FlatEpisodes
@@ -21,11 +21,11 @@ FRAMES = np.random.default_rng(0).integers(0, 255, (3, 4, 64, 64, 3), dtype=np.u
 ACTIONS = torch.tensor([[0.5, -1.0]]).repeat(3, 1)
 
 
-def parts() -> tuple[CompactTokenizer, CompactDynamics]:
+def parts(action_dim: int = 2) -> tuple[CompactTokenizer, CompactDynamics]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tokenizer = CompactTokenizer(TRUNK, latent_channels=8, points=4, hidden=16)
-        dynamics = CompactDynamics(2, channels=8, hidden=16, state_dim=3)
+        dynamics = CompactDynamics(action_dim, channels=8, hidden=16, state_dim=3)
         for member in dynamics.nets:
             torch.nn.init.normal_(member[-1].weight, std=0.2)
     return tokenizer, dynamics
@@ -37,16 +37,18 @@ def world() -> WorldModelPipeline:
 
 
 def test_a_compact_world_is_a_pipeline_that_comes_back_as_it_was(
-    world: WorldModelPipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    world: WorldModelPipeline,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     state = world.reset(FRAMES, torch.zeros(3, 3, 2))
     assert state.memory.latents.shape == (3, 3, 8)
     output = world.step(state.fork(), ACTIONS)
     assert output.frame.shape == (3, 64, 64, 3)
     world.save_pretrained(tmp_path / "world")
-    logging.enable_propagation()
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
     again = WorldModelPipeline.from_pretrained(tmp_path / "world")
-    logging.disable_propagation()
     assert "Expected types" not in caplog.text
     assert isinstance(again.dynamics, CompactDynamics)
     other = again.step(again.reset(FRAMES, torch.zeros(3, 3, 2)), ACTIONS)
@@ -156,7 +158,7 @@ def test_the_objective_learns_to_tell_state_and_reward(tmp_path: Path) -> None:
     batch = {name: torch.stack([item[name] for item in items]) for name in items[0]}
     torch.manual_seed(0)
     tokenizer, _ = parts()
-    dynamics = CompactDynamics(2, channels=8, hidden=32, state_dim=3, reward_high=14.0)
+    dynamics = CompactDynamics(action_dim, channels=8, hidden=32, state_dim=3, reward_high=14.0)
     objective = CompactObjective(tokenizer, dynamics)
     optimizer = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], 1e-2)
     errors = []

@@ -24,7 +24,7 @@ from multimodal.text_tokenizer import encode_text
 from multimodal.things import Things, shift_of
 from multimodal.vlm.model import VlmModel
 
-__all__ = ["SpellingLoss", "kind_words"]
+__all__ = ["SpellingLoss", "kind_words", "whereabouts"]
 
 # A block of the grid that holds so much of something's middle is where it is.
 _MIDDLE = 0.3
@@ -73,7 +73,14 @@ class SpellingLoss(nn.Module):
         super().__init__()
 
         def ids(words: Sequence[str]) -> Tensor:
-            return torch.tensor([encode_text(tokenizer, word)[-1] for word in words])
+            # Of a word that a tokeniser of the hub splits, the piece that an answer begins with.
+            pieces = [encode_text(tokenizer, word) for word in words]
+            return torch.tensor(
+                [
+                    each[0 if word[0] == " " else -1]
+                    for word, each in zip(words, pieces, strict=True)
+                ]
+            )
 
         per_kind = [kind_words(kind) for kind in KINDS]
         words = sorted({word for each in per_kind for word in each})

@@ -11,12 +11,16 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import uvicorn
+from diffusers import FlowMapEulerDiscreteScheduler
 from PIL import Image
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from agents.play import PlaySession, play_app
 from agents.play.run import own_picture
-from multimodal.errors import ActionError, ConfigError, FrameError
+from agents.policy import Policy
+from multimodal.errors import ActionError, ConfigError, FrameError, RenderingError
+from tests.worldmodel.test_compact import parts
 from worldmodel import WorldModelPipeline
 from worldmodel.cli import main
 
@@ -70,6 +74,45 @@ def test_the_model_goes_on_from_what_the_simulator_shows(session):
     assert met.step == seen.step
 
 
+def test_success_is_what_the_simulator_says(session):
+    policy = Policy.from_pretrained("push-policy")
+    reached = []
+    for seed in (100, 101, 102):
+        view = session.begin(seed)
+        assert view.success is None
+        goal = policy.goals_of([view.instruction])
+        for _ in range(60):
+            action = policy.act(view.truth[None], goal)[0]
+            view = session.move(np.asarray(action, np.float32))
+            if view.success:
+                break
+        reached.append(view.success)
+    assert sum(reached) >= 2
+    assert session.begin(0).success is None
+
+
+def test_a_world_of_one_action_keeps_its_own_rate_and_says_where_an_episode_ends():
+    pole = WorldModelPipeline(
+        *parts(action_dim=1), FlowMapEulerDiscreteScheduler(), world="InvertedPendulum-v5"
+    )
+    session = PlaySession(pole)
+    assert session.steps_per_s == 25
+    session.begin(0)
+    views = [session.move(np.ones(1, np.float32)) for _ in range(30)]
+    assert views[-1].over
+    assert not any(view.success for view in views)
+    session.close()
+
+
+def test_a_model_of_no_world_asks_for_a_picture(session):
+    alone = WorldModelPipeline(*parts(), FlowMapEulerDiscreteScheduler())
+    with pytest.raises(ConfigError, match="image=PATH"):
+        PlaySession(alone)
+    own = PlaySession(alone, session.begin(0).truth)
+    assert own.begin(0).step == 0
+    own.close()
+
+
 def test_a_wrong_action_moves_nothing(session):
     session.begin(3)
     seen = session.move(RIGHT)
@@ -119,9 +162,43 @@ def test_the_socket_answers_what_it_is_asked_and_refuses_the_rest(pipeline):
         assert Image.open(io.BytesIO(png)).size == (64, 64)
         page.send_text(json.dumps({"kind": "move", "action": [0.0, 0.0, 0.0]}))
         assert "2" in page.receive_json()["why"]
+        page.send_bytes(b"no text")
+        assert page.receive_json()["kind"] == "failed"
         with client.websocket_connect("/session") as late:
             assert "open already" in late.receive_json()["why"]
     with client.websocket_connect("/session") as page:
+        assert page.receive_json()["kind"] == "world"
+
+
+def test_a_page_that_could_not_be_opened_frees_its_seat_and_one_that_closes_its_worlds(pipeline):
+    opened = []
+
+    def open_or_fail():
+        if not opened:
+            opened.append(None)
+            raise RenderingError("no OpenGL here")
+        opened.append(PlaySession(pipeline))
+        return opened[-1]
+
+    client = TestClient(play_app(open_or_fail, "push", seats=1))
+    with client.websocket_connect("/session") as page:
+        assert "no OpenGL here" in page.receive_json()["why"]
+    with client.websocket_connect("/session") as page:
+        assert page.receive_json()["kind"] == "world"
+        page.send_text(json.dumps({"kind": "begin", "seed": 7}))
+        assert page.receive_json()["kind"] == "shown"
+        assert opened[1].truth._renderer is not None
+    assert opened[1].truth._renderer is None
+
+
+def test_pages_of_others_are_not_let_in(pipeline):
+    client = TestClient(play_app(lambda: PlaySession(pipeline), "push"))
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.websocket_connect("/session", headers={"origin": "http://evil.example"}),
+    ):
+        pass
+    with client.websocket_connect("/session", headers={"origin": "http://testserver"}) as page:
         assert page.receive_json()["kind"] == "world"
 
 
@@ -149,16 +226,23 @@ def test_the_page_is_played_by_keys_in_a_real_browser(pipeline):
         page = browser.new_page()
         page.goto(f"{address}/?seed=7")
         expect(page.locator("#instruction")).to_contain_text("push")
+        page.keyboard.press("p")
+        page.keyboard.press("r")
+        page.wait_for_function("() => state.shown.step === 0 && !state.waiting")
         first = page.locator("#learned").get_attribute("src")
+        page.keyboard.press("p")
         page.keyboard.down("ArrowRight")
         expect(page.locator("#numbers")).to_contain_text("step 1")
-        page.wait_for_function("() => state.shown.step >= 8")
+        page.wait_for_function("() => state.shown.step >= 25")
         page.keyboard.up("ArrowRight")
-        assert page.locator("#learned").get_attribute("src") != first
+        assert page.locator("#plot").is_visible()
         page.keyboard.press("p")
+        page.wait_for_function("() => !state.waiting")
         step = page.evaluate("() => state.shown.step")
         page.keyboard.press("Backspace")
-        page.wait_for_function(f"() => state.shown.step < {step}")
+        page.wait_for_function(f"() => state.shown.step === {step - 20}")
+        moved = page.locator("#learned").get_attribute("src")
+        assert moved != first
         page.keyboard.press("r")
         page.wait_for_function("() => state.shown.step === 0")
         assert page.locator("#learned").get_attribute("src") == first
