@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def pack_ears(
     folder: Path | str,
     threshold: float | None = None,
     suspicion: float | None = None,
+    average: Sequence[Path] = (),
 ) -> Path:
     """Put trained models together as ears that `load_ears` opens, in half precision.
 
@@ -118,6 +120,7 @@ def pack_ears(
         folder: where to write; replaced as a whole.
         threshold: of the spotter; None keeps the one it was trained with.
         suspicion: of the spotter, from which on the recogniser confirms; None for never.
+        average: checkpoints whose mean is the recogniser, in place of its last weights.
 
     Returns:
         `folder`.
@@ -143,8 +146,20 @@ def pack_ears(
     with atomic_directory(Path(folder)) as temporary:
         if recogniser is not None:
             speech = SpeechModel.from_pretrained(Path(recogniser) / "recogniser" / "model")
+            if average:
+                _become_mean(speech, average)
+                account["recogniser"]["averaged"] = [str(each) for each in average]
             speech.half().save_pretrained(temporary / "recogniser")
         stop.half().save_pretrained(temporary / "spotter")
         (temporary / "training.json").write_text(json.dumps(account, indent=2) + "\n")
         write_manifest(temporary, _KIND)
     return Path(folder)
+
+
+def _become_mean(model: SpeechModel, checkpoints: Sequence[Path]) -> None:
+    # Who only listens needs nothing of the training.
+    from worldmodel.objectives.recogniser import RecogniserObjective
+    from worldmodel.training.average import averaged_weights
+    from worldmodel.training.state import load_model
+
+    load_model(RecogniserObjective(model), averaged_weights(checkpoints), checkpoints[0])

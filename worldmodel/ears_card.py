@@ -5,8 +5,9 @@
 the first leaves understanding to PocketSphinx. `--choose COMMANDS` sets the spotter's thresholds on
 the recorded commands that both learned from. Then
 `worldmodel evaluate model=ears checkpoint=TARGET out=EVALUATION` measures what ships, and the same
-command with `--evaluation EVALUATION` writes the card from its files. No figure in a card is typed
-by hand.
+command with `--evaluation EVALUATION` writes the card from its files; `--rival` adds a run of
+`worldmodel evaluate model=ears recogniser=sphinx`, on the same utterances. No figure in a card is
+typed by hand.
 """
 
 from __future__ import annotations
@@ -46,13 +47,16 @@ _ROWS = (
 )
 
 
-def write_ears_card(checkpoint: Path, evaluation: Path, notes: str = "") -> Path:
+def write_ears_card(
+    checkpoint: Path, evaluation: Path, notes: str = "", rival: Path | None = None
+) -> Path:
     """Write `README.md` and the scores into packed ears.
 
     Args:
         checkpoint: as `pack_ears` wrote it.
         evaluation: a run of `worldmodel evaluate model=ears` on it.
         notes: Markdown on what a reader should know beside the figures.
+        rival: a run of the same command with `recogniser=sphinx`.
 
     Returns:
         The card's path.
@@ -61,6 +65,7 @@ def write_ears_card(checkpoint: Path, evaluation: Path, notes: str = "") -> Path
         CheckpointError: the checkpoint or the run's files are missing or damaged.
     """
     verify(checkpoint, _KIND)
+    (checkpoint / "scores").mkdir(exist_ok=True)
     training, figures = _json(checkpoint / "training.json"), _json(evaluation / "metrics.json")
     report = _json(evaluation / "ears.json")
     lines = [f"# Model card: {checkpoint.name}", "", notes.strip(), ""]
@@ -69,7 +74,10 @@ def write_ears_card(checkpoint: Path, evaluation: Path, notes: str = "") -> Path
     for name, label, target in _ROWS:
         if name in figures:
             lines.append(f"| {label} | `{name}` | {figures[name]:.4g} | {target} |")
-    lines += ["", *_table(report), "", *_thresholds(checkpoint), "## How they came to be", ""]
+    lines += ["", *_table(report), ""]
+    if rival is not None:
+        lines += _beside(figures, _json(rival / "metrics.json"))
+    lines += [*_thresholds(checkpoint), "## How they came to be", ""]
     for part, account in training.items():
         lines += _origin(part, account)
     if "recogniser" not in training:
@@ -78,7 +86,8 @@ def write_ears_card(checkpoint: Path, evaluation: Path, notes: str = "") -> Path
             "",
         ]
         lines[-2] += " of the world's vocabulary (`pip install 'worldmodel[sphinx]'`)."
-    (checkpoint / "scores").mkdir(exist_ok=True)
+    if rival is not None:
+        shutil.copyfile(rival / "metrics.json", checkpoint / "scores" / "evaluate_sphinx.json")
     shutil.copyfile(evaluation / "metrics.json", checkpoint / "scores" / "evaluate.json")
     card = checkpoint / "README.md"
     card.write_text("\n".join(lines), encoding="utf-8")
@@ -136,6 +145,19 @@ def _thresholds(checkpoint: Path) -> list[str]:
     ]
 
 
+def _beside(ears: dict[str, float], sphinx: dict[str, float]) -> list[str]:
+    levels = ("clean", "20db", "10db", "5db")
+    lines = [
+        "| understood exactly, engines and speakers never heard | clean | 20 dB | 10 dB | 5 dB |",
+        "|---|---|---|---|---|",
+    ]
+    for who, figures in (("ears", ears), ("PocketSphinx with the same grammar", sphinx)):
+        names = (f"command_match_{level}" for level in levels)
+        shares = [f"{figures[each]:.3f}" if each in figures else "–" for each in names]
+        lines.append(f"| {who} | {' | '.join(shares)} |")
+    return [*lines, ""]
+
+
 def _table(report: dict[str, Any]) -> list[str]:
     lines = [
         "| voices | speech to noise, dB | understood exactly (95%) | word error rate |",
@@ -152,6 +174,9 @@ def _table(report: dict[str, Any]) -> list[str]:
 def _origin(part: str, training: dict[str, Any]) -> list[str]:
     data, stage = training["dataset"], training["stages"][part]
     voices = ", ".join(f"{count} of {engine}" for engine, count in data["voices"].items())
+    averaged = training.get("averaged", [])
+    steps = ", ".join(f"{int(Path(each).name.rpartition('-')[2]):,}" for each in averaged)
+    mean = f" The weights are the mean of those at steps {steps}." if averaged else ""
     return [
         f"The {part}:",
         "",
@@ -163,7 +188,7 @@ def _origin(part: str, training: dict[str, Any]) -> list[str]:
         f"{stage['seconds'] / 60:.1f} minutes on {stage['device']} in {stage['precision']}, seed "
         f"{training['seed']}. Speech made on the same machine: `{data['id']}`, "
         f"{data['utterances']:,} utterances, {data['minutes']} minutes, fingerprint "
-        f"`{data['fingerprint']}`; voices: {voices}. Weights are stored in float16.",
+        f"`{data['fingerprint']}`; voices: {voices}.{mean} Weights are stored in float16.",
         "",
     ]
 
@@ -184,19 +209,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threshold", type=float, help="of the spotter")
     parser.add_argument("--suspicion", type=float, help="from which on the recogniser confirms")
     parser.add_argument("--evaluation", type=Path)
+    parser.add_argument("--rival", type=Path, help="a run with recogniser=sphinx")
     parser.add_argument("--notes", type=Path, help="a Markdown file put at the top")
+    parser.add_argument("--average", type=Path, nargs="*", default=[],
+                        help="checkpoints whose mean is the recogniser")  # fmt: skip
     parser.add_argument("--choose", type=Path, help="commands to choose both thresholds on")
     parser.add_argument("--minutes", type=int, default=10, help="of babble to choose them in")
     chosen = parser.parse_args(arguments)
     if chosen.evaluation is None:
         recogniser = None if str(chosen.recogniser) == "none" else chosen.recogniser
         thresholds = chosen.threshold, chosen.suspicion
-        print(pack_ears(recogniser, chosen.spotter, chosen.target, *thresholds))
+        print(pack_ears(recogniser, chosen.spotter, chosen.target, *thresholds, chosen.average))
         if chosen.choose is not None:
             print(choose_thresholds(chosen.target, chosen.choose, chosen.minutes))
     else:
         notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
-        print(write_ears_card(chosen.target, chosen.evaluation, notes))
+        print(write_ears_card(chosen.target, chosen.evaluation, notes, chosen.rival))
     return 0
 
 

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from multimodal.audio.engines import Voice
 from multimodal.audio.log_mel import RATE_HZ
@@ -18,11 +19,13 @@ from multimodal.speech.corpus import COMMAND_VOICES, Spoken, engine_weights, rec
 from multimodal.speech.language import STOP_WORDS
 from multimodal.speech.spotter import Spotter
 from multimodal.speech.stop_batches import StopStreams
+from worldmodel.checkpoint import write_manifest
 from worldmodel.cli import composed, main
 from worldmodel.ears import ears_networks, load_ears
 from worldmodel.ears_card import main as card
 from worldmodel.evaluation.ears_thresholds import traced
 from worldmodel.evaluation.run import run as evaluate
+from worldmodel.training.average import averaged_weights
 from worldmodel.training.ears_stages import ears_data
 from worldmodel.training.run import run as train
 from worldmodel.training.stages import Source
@@ -164,6 +167,25 @@ def test_what_thresholds_are_chosen_on_is_what_the_spotter_sees(packed):
         assert confirmed.push(piece) == pytest.approx(agreed[number], rel=1e-3)
 
 
+def test_the_mean_of_checkpoints_is_packed_and_said_in_the_card(work, report, tmp_path):
+    last = work / "recogniser" / "recogniser" / "checkpoints" / "step-00000003"
+    other = tmp_path / "step-00000007"
+    shutil.copytree(last, other)
+    tensors = load_file(last / "model.safetensors")
+    save_file({name: 3 * each for name, each in tensors.items()}, other / "model.safetensors")
+    write_manifest(other, "training")
+    copy = tmp_path / "packed"
+    arguments = [str(work / "recogniser"), str(work / "spotter"), str(copy)]
+    assert card([*arguments, "--average", str(last), str(other)]) == 0
+    made = load_ears(copy).recogniser.model.ctc_head.weight
+    assert torch.allclose(made, 2 * tensors["model.ctc_head.weight"], rtol=1e-2, atol=1e-4)
+    assert card([*arguments, "--evaluation", str(report)]) == 0
+    assert "the mean of those at steps 3, 7." in (copy / "README.md").read_text()
+    (other / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(CheckpointError):
+        averaged_weights([last, other])
+
+
 def test_altered_ears_are_refused(packed, tmp_path):
     copy = tmp_path / "ears"
     shutil.copytree(packed, copy)
@@ -182,11 +204,15 @@ def test_the_report_has_the_figures_of_the_issue(report):
     assert "Misunderstood" in (report / "index.html").read_text()
 
 
-def test_the_card_is_written_from_the_files(work, packed, report):
+def test_the_card_is_written_from_the_files(work, packed, report, tmp_path):
     arguments = [str(work / name) for name in ("recogniser", "spotter", "packed")]
-    assert card([*arguments, "--evaluation", str(report)]) == 0
+    rival = tmp_path / "rival"
+    rival.mkdir()
+    (rival / "metrics.json").write_text('{"command_match_20db": 0.125}')
+    assert card([*arguments, "--evaluation", str(report), "--rival", str(rival)]) == 0
     text = (packed / "README.md").read_text()
     assert "stop_false_per_10min" in text
+    assert "| PocketSphinx with the same grammar | – | 0.125 | – | – |" in text
     assert json.loads((work / "spotter" / "training.json").read_text())["command"] in text
     load_ears(packed)
 

@@ -72,7 +72,7 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
 
     Args:
         cfg: of the verb `evaluate`; `cfg.recogniser` names another recogniser to measure instead of
-            the one in `cfg.checkpoint`.
+            the one in `cfg.checkpoint`, without the stop words.
         directory: the run's folder.
 
     Returns:
@@ -88,7 +88,6 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
     ears = load_ears(cfg.checkpoint or "ears")
     recogniser: Recogniser = load_recogniser(cfg.recogniser) if cfg.recogniser else ears.recogniser
     corpus = record_commands(cfg.commands, {"test": int(cfg.sentences)})
-    words = record_commands(f"{cfg.commands}-words", {"test": int(cfg.sentences)}, kind="words")
     heard = list(_understood(recogniser, corpus))
     if cfg.recordings is not None:
         heard += _recordings(recogniser, Path(cfg.recordings))
@@ -97,7 +96,10 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
     others = [corpus.read(each) for each in corpus.of("test")]
     figures |= stream_figures(recogniser, corpus)
     figures |= nothing_figures(recogniser, others)
-    figures |= stop_figures(ears.spotter, words, others)
+    if not cfg.recogniser:
+        # The stop words are heard by the checkpoint's spotter, whatever understands the commands.
+        words = record_commands(f"{cfg.commands}-words", {"test": int(cfg.sentences)}, kind="words")
+        figures |= stop_figures(ears.spotter, words, others)
     report["figures"] = figures
     report["missed"] = [vars(each) for each in heard if not each.match]
     directory.write_json("ears.json", report)
