@@ -1,4 +1,4 @@
-"""Packing a trained CLIP or vision-language model to ship: half precision, scores, model card.
+"""Packing a trained CLIP, vision-language or native model to ship: half precision, scores, card.
 
 `python -m worldmodel.reader_card pack clip RUN/clip TARGET` copies the model of a stage in float16.
 Then `worldmodel evaluate model=clip checkpoint=TARGET out=EVALUATION` measures what ships, and
@@ -19,6 +19,8 @@ import torch
 
 from multimodal.clip import ClipModel
 from multimodal.errors import CheckpointError, ConfigError
+from multimodal.native.model import NativeModel
+from multimodal.native.reader import CODES_FOLDER, UNITS_FOLDER
 from multimodal.vlm.model import VlmModel
 from multimodal.vlm.shared import TEXT_FOLDER
 from worldmodel.checkpoint import verify, write_manifest
@@ -26,9 +28,17 @@ from worldmodel.durable import atomic_directory
 
 __all__ = ["main", "pack_reader", "write_reader_card"]
 
-KINDS = ("clip", "vlm")
-_EYES = ("trunk", "reader")
+KINDS = ("clip", "vlm", "native")
+_MODELS: dict[str, Any] = {"clip": ClipModel, "vlm": VlmModel, "native": NativeModel}
+# What goes beside the model as it is: rounding image codes would turn some into others.
+_BESIDE = {
+    "clip": (TEXT_FOLDER,),
+    "vlm": (TEXT_FOLDER,),
+    "native": (TEXT_FOLDER, CODES_FOLDER, UNITS_FOLDER),
+}
+_EYES = {"clip": ("trunk", "reader"), "vlm": ("trunk", "reader"), "native": ("trunk",)}
 _TITLES = {
+    "native": "Native model: one transformer over text, image, speech and action ids",
     "clip": "CLIP on the world model's trunk",
     "vlm": "Vision-language model on the world model's trunk",
 }
@@ -70,16 +80,19 @@ def pack_reader(kind: str, stages: Sequence[Path], target: Path) -> Path:
         manifest = verify(stage / "model", stage.name)
         accounts[stage.name] = manifest["account"] | {"inputs": manifest["inputs"]}
     model_folder = stages[-1] / "model"
-    model: Any = (ClipModel if kind == "clip" else VlmModel).from_pretrained(model_folder)
+    model = _MODELS[kind].from_pretrained(model_folder)
     with atomic_directory(target) as folder:
         model.to(torch.float16).save_pretrained(folder)
-        shutil.copytree(model_folder / TEXT_FOLDER, folder / TEXT_FOLDER)
+        for part in _BESIDE[kind]:
+            shutil.copytree(model_folder / part, folder / part)
         (folder / "training.json").write_text(json.dumps(accounts, indent=2) + "\n", "utf-8")
-        write_manifest(folder, kind, {name: model.config[name] for name in _EYES})
+        write_manifest(folder, kind, {name: model.config[name] for name in _EYES[kind]})
     return target
 
 
-def write_reader_card(target: Path, evaluation: Path, command: str, notes: str = "") -> Path:
+def write_reader_card(
+    target: Path, evaluation: Path, command: str, notes: str = "", tables: Sequence[Path] = ()
+) -> Path:
     """Write `README.md` and `scores.json` into a packed model's folder and renew its manifest.
 
     Args:
@@ -87,6 +100,8 @@ def write_reader_card(target: Path, evaluation: Path, command: str, notes: str =
         evaluation: the folder of `worldmodel evaluate` on it.
         command: that made the evaluation.
         notes: Markdown on what a reader should know beside the figures.
+        tables: folders of comparisons (`worldmodel train objective=mixture` and the like), whose
+            `table.json` and `metrics.json` go into `scores/` and whose tables into the card.
 
     Returns:
         The card's path.
@@ -102,18 +117,42 @@ def write_reader_card(target: Path, evaluation: Path, command: str, notes: str =
     figures = json.loads(report.read_text(encoding="utf-8"))["figures"]
     accounts = json.loads((target / "training.json").read_text(encoding="utf-8"))
     lines = [f"# Model card: {_TITLES[kind]}", "", *([notes.strip(), ""] if notes.strip() else [])]
-    lines += [
-        f"It reads the tokens of the encoder `{manifest['trunk']}` and the things that the reader "
-        f"of layers `{manifest['reader']}` cuts out; others are refused.",
-        "",
-    ]
+    lines += [_eyes(manifest), ""]
     lines += ["## Figures", "", "```", command, "```", "", *_score_table(figures), ""]
     lines += ["## Training", "", *_stage_table(accounts), ""]
+    for folder in tables:
+        lines += _comparison(folder, target / "scores")
     card = target / "README.md"
     card.write_text("\n".join(lines), encoding="utf-8")
     shutil.copyfile(report, target / "scores.json")
-    write_manifest(target, kind, {name: manifest[name] for name in _EYES})
+    write_manifest(target, kind, {name: manifest[name] for name in _EYES[kind]})
     return card
+
+
+def _comparison(folder: Path, scores: Path) -> list[str]:
+    """A comparison's table as a section of the card; its files go into `scores`."""
+    path, figures = folder / "table.json", folder / "metrics.json"
+    if not (path.is_file() and figures.is_file()):
+        raise CheckpointError(f"{folder} holds no finished comparison (table.json, metrics.json).")
+    scores.mkdir(exist_ok=True)
+    table = json.loads(path.read_text(encoding="utf-8"))
+    table["figures"] = json.loads(figures.read_text(encoding="utf-8"))
+    (scores / f"{folder.name}.json").write_text(json.dumps(table, indent=2) + "\n", "utf-8")
+    columns = list(dict.fromkeys(name for row in table["rows"].values() for name in row))
+    lines = [f"## {table['title']}", "", "```", table["command"], "```", ""]
+    lines += ["| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for arm, row in table["rows"].items():
+        values = [f"{row[name]:.4g}" if name in row else "" for name in columns]
+        lines.append(f"| {arm} | " + " | ".join(values) + " |")
+    return [*lines, ""]
+
+
+def _eyes(manifest: dict[str, Any]) -> str:
+    """Whose tokens it reads, as a sentence."""
+    said = f"It reads the tokens of the encoder `{manifest['trunk']}`"
+    if "reader" in manifest:
+        said += f" and the things that the reader of layers `{manifest['reader']}` cuts out"
+    return f"{said}; others are refused."
 
 
 def _score_table(figures: dict[str, dict[str, float]]) -> list[str]:
@@ -153,12 +192,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     card.add_argument("--evaluation", type=Path, required=True)
     card.add_argument("--command", required=True, help="the command of the evaluation")
     card.add_argument("--notes", type=Path, help="a Markdown file put at the top")
+    card.add_argument("--tables", type=Path, nargs="*", default=[], help="folders of comparisons")
     chosen = parser.parse_args(arguments)
     if chosen.step == "pack":
         print(pack_reader(chosen.kind, chosen.stages, chosen.target))
         return 0
     notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
-    print(write_reader_card(chosen.target, chosen.evaluation, chosen.command, notes))
+    target, evaluation = chosen.target, chosen.evaluation
+    print(write_reader_card(target, evaluation, chosen.command, notes, chosen.tables))
     return 0
 
 

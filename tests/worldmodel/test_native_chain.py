@@ -30,6 +30,8 @@ from worldmodel.cli import composed
 from worldmodel.comparisons.mixture import arms_of, chosen
 from worldmodel.evaluation.native import word_errors
 from worldmodel.evaluation.run import run as evaluate
+from worldmodel.reader_card import pack_reader, write_reader_card
+from worldmodel.readers import load_native
 from worldmodel.training.run import run
 
 pytestmark = pytest.mark.skipif(
@@ -223,6 +225,27 @@ def test_mixtures_are_compared_on_the_same_rows(place):
     assert set(rows) == {"tokens", "balanced", "more_see", "more_draw"}
     assert sum(row["chosen"] for row in rows.values()) == 1
     assert (place / "mixture" / "curves.png").stat().st_size > 0
+
+
+def test_it_is_packed_with_a_card_that_quotes_its_files(place, native, frame):
+    stages = [place / "run" / stage for stage in ("image_codes", "native")]
+    packed = pack_reader("native", stages, place / "packed")
+    opened = load_native(packed, place / "trunk")
+    row = [*native.picture(frame[None]), native.words("What is there?")]
+    assert np.array_equal(opened.picture(frame[None])[0].codes, row[0].codes), "codes stay exact"
+    assert len(opened.say([row], 4)) == 1
+    evaluation = place / "evaluation"
+    command = "worldmodel evaluate model=native"
+    card = write_reader_card(packed, evaluation, command, tables=[place / "mixture"]).read_text()
+    assert "| `native_spoken_both` |" in card
+    assert "| image_codes | 2 |" in card
+    kept = json.loads((packed / "scores" / "mixture.json").read_text())
+    assert kept["figures"]["mixture_starved_action_loss"] > 0
+    assert f"| tokens | {kept['rows']['tokens']['text']:.4g} |" in card
+    assert kept["command"]
+    verify(packed, "native")
+    with pytest.raises(CheckpointError, match="no finished comparison"):
+        write_reader_card(packed, evaluation, command, tables=[place / "scenes"])
 
 
 def test_the_chosen_mixture_regresses_nothing():

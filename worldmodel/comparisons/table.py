@@ -10,6 +10,7 @@ from rich.table import Table
 
 from multimodal.atomic import atomic_write_bytes
 from worldmodel.runs import RunDirectory
+from worldmodel.training.record import shown_command
 
 __all__ = ["write_table"]
 
@@ -17,7 +18,7 @@ __all__ = ["write_table"]
 def write_table(
     directory: RunDirectory, title: str, rows: Mapping[str, Mapping[str, float]]
 ) -> Path:
-    """Write `table.json` and `table.md`, and show the table.
+    """Write `table.json` and `table.md`, with the command of this process, and show the table.
 
     Args:
         directory: the run's.
@@ -28,10 +29,13 @@ def write_table(
         The path of the Markdown.
     """
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    directory.write_json("table.json", {"title": title, "rows": rows})
+    command = shown_command()
+    directory.write_json("table.json", {"title": title, "command": command, "rows": rows})
     shown = Table("", *columns, title=title)
     lines = [
         f"# {title}",
+        "",
+        f"`{command}`",
         "",
         "| | " + " | ".join(columns) + " |",
         "|---" * (1 + len(columns)) + "|",

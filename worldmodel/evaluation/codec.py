@@ -8,13 +8,15 @@ spent on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from multimodal.audio.codec import HOP, RATE_HZ, AudioCodec
@@ -58,7 +60,7 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
     sounds = _held_out_speech(cfg)
     groups: dict[str, list[Score]] = {}
     for group, audios in sounds.items():
-        groups[group] = [measure(codec, audio) for audio in audios]
+        groups[group] = [measure(codec, audio) for audio in _shown(audios, f"{group} speech")]
     speech = [score for group in _SPEECH for score in groups.get(group, [])]
     curve = _curve(codec, speech, cfg.resamples)
     use = codebook_use([score.ids for score in speech], codec.config.codes)
@@ -83,6 +85,11 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
     directory.write_json("codec.json", report)
     write_page(directory.path, codec, report, {group: each[0] for group, each in sounds.items()})
     return figures
+
+
+def _shown(audios: Sequence[Tensor], what: str) -> Iterable[Tensor]:
+    """The sounds, with a bar of how many are done."""
+    return track(audios, what, console=Console(stderr=True), transient=True)
 
 
 def _held_out_speech(cfg: DictConfig) -> dict[str, list[Tensor]]:
@@ -157,7 +164,11 @@ def _opus(audios: Sequence[Tensor]) -> list[dict[str, float]]:
         return []
     points = []
     for bitrate_bps in _OPUS_BPS:
-        pairs = [distances(through_opus(each, RATE_HZ, bitrate_bps), each) for each in audios]
+        name = f"Opus at {bitrate_bps / 1000:g} kbit/s"
+        pairs = [
+            distances(through_opus(each, RATE_HZ, bitrate_bps), each)
+            for each in _shown(audios, name)
+        ]
         ratio_db, mel_db = np.array(pairs).mean(0)
         points.append(
             {"bitrate_bps": bitrate_bps, "si_sdr_db": float(ratio_db), "mel_db": float(mel_db)}
