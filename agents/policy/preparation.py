@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
+from pydantic import ValidationError
 from rich.progress import track
 from torch import Tensor, nn
 
@@ -36,6 +37,7 @@ __all__ = [
     "layer_sets",
     "new_policy",
     "opened_data",
+    "train_settings",
     "with_eyes",
 ]
 
@@ -119,18 +121,28 @@ def _what_it_sees(pipeline: WorldModelPipeline, wanted: str) -> str:
     return wanted
 
 
-def _settings(cfg: DictConfig, part: Any) -> TrainSettings:
-    return TrainSettings(
-        steps=part.steps,
-        batch_size=part.batch_size,
-        learning_rate=part.learning_rate,
-        warmup_steps=min(100, part.steps // 10),
-        validate_every=max(1, part.steps // 3),
-        save_every=max(1, part.steps // 5),
-        seed=cfg.seed,
-        # Positions finer than a millimetre do not survive bfloat16.
-        precision="float32",
-    )
+def train_settings(cfg: DictConfig, part: Any) -> TrainSettings:
+    """How a part of the preparation is trained: `cfg.eyes` or `cfg.cloning`.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+    try:
+        return TrainSettings(
+            steps=part.steps,
+            batch_size=part.batch_size,
+            learning_rate=part.learning_rate,
+            warmup_steps=max(0, min(100, part.steps // 10)),
+            validate_every=max(1, part.steps // 3),
+            save_every=max(1, part.steps // 5),
+            seed=cfg.seed,
+            # Positions finer than a millimetre do not survive bfloat16.
+            precision="float32",
+        )
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = f"{part._get_full_key('')}.{wrong['loc'][0]}"
+        raise ConfigError(f"{name}={wrong['input']}: {wrong['msg']}.") from error
 
 
 def with_eyes(
@@ -148,7 +160,7 @@ def with_eyes(
     result = train_objective(
         objective,
         *sets,
-        _settings(cfg, cfg.eyes),
+        train_settings(cfg, cfg.eyes),
         run.path / "eyes",
         resume=cfg.resume,
         wandb_mode="disabled",
@@ -208,7 +220,7 @@ def cloned(
         CloningObjective(policy),
         CloningSamples(seen, find_pushes(flat, "train"), cfg.seed, samples, discount),
         CloningSamples(seen, find_pushes(flat, "validation"), cfg.seed + 1, 4000, discount),
-        _settings(cfg, cfg.cloning),
+        train_settings(cfg, cfg.cloning),
         run.path / "cloning",
         resume=cfg.resume,
         wandb_mode="disabled",

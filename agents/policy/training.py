@@ -19,7 +19,7 @@ from agents.policy.improvement import Improver, Settings
 from agents.policy.lanes import Lanes
 from agents.policy.layer_eyes import LayerEyes
 from agents.policy.layer_objective import LayerSightObjective, look_at
-from agents.policy.made_with import require_same_training
+from agents.policy.made_with import note_settings, require_same, training_parts
 from agents.policy.minutes import Minutes
 from agents.policy.policy import Policy
 from agents.policy.pose_lanes import PoseLanes, PoseState
@@ -31,6 +31,7 @@ from agents.policy.preparation import (
     layer_sets,
     new_policy,
     opened_data,
+    train_settings,
     with_eyes,
 )
 from agents.policy.rounds import again_learned, collected_round, round_figures, round_trials
@@ -73,9 +74,10 @@ def train(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     for key in ("rounds", "lanes", "horizon"):
         if cfg.imagination[key] < 1:
             raise ConfigError(f"imagination.{key}={cfg.imagination[key]}; expected 1 or more.")
+    for part, settings in training_parts(cfg).items():
+        require_same(run, part, settings)
     pipeline = WorldModelPipeline.from_pretrained(world_checkpoint(cfg))
     pipeline.to(choose_compute().device)
-    require_same_training(cfg, run)
     flat = opened_data(cfg.data, pipeline)
     minutes = Minutes(run)
     policy = _prepared(cfg, run, pipeline, flat, minutes)
@@ -112,6 +114,7 @@ def _rounds(
         )
         if number > 1:
             before = pipeline
+            note_settings(run, "later round", training_parts(cfg)["later round"])
             collect = partial(collected_round, cfg, run, policy, pipeline, number)
             datasets.append(minutes.of(f"collecting{tail}", collect))
             learn = partial(again_learned, cfg, folder, pipeline, datasets)
@@ -139,6 +142,9 @@ def _prepared(
     if cfg.resume != "never" and (run.path / "clone" / "manifest.json").is_file():
         return Policy.from_pretrained(run.path / "clone", pipeline).to(pipeline.device)
     policy = new_policy(pipeline, cfg)
+    for part in (cfg.eyes, cfg.cloning):
+        train_settings(cfg, part)
+    note_settings(run, "clone", training_parts(cfg)["clone"])
     if isinstance(policy.view.eyes, LayerEyes):
         seen, figures = _layer_eyes(cfg, run, policy, pipeline, flat, minutes)
     else:
@@ -267,6 +273,7 @@ def imagine(
         doubt=dreams.doubt,
         blur_m=dreams.blur_m,
     )
+    note_settings(run, "imagination", training_parts(cfg)["imagination"])
     train_in_imagination(improver, imagination, dream, folder, report)
     policy.eval().requires_grad_(False)
 

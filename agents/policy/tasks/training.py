@@ -18,7 +18,7 @@ from agents.policy.collecting import Acts, Amount, collected, opened_store
 from agents.policy.dreaming import Dream, train_in_imagination
 from agents.policy.imagination import Imagination
 from agents.policy.improvement import Improver, Settings
-from agents.policy.made_with import require_same
+from agents.policy.made_with import note_settings, require_same
 from agents.policy.minutes import Minutes
 from agents.policy.tasks.behaviours import Acting, Exploring
 from agents.policy.tasks.evaluation import FIRST_SEED, task_figures
@@ -35,6 +35,7 @@ from multimodal.flat import FlatEpisodes
 from worldmodel.checkpoint import MANIFEST
 from worldmodel.durable import atomic_directory
 from worldmodel.pipeline import WorldModelPipeline
+from worldmodel.readers import trunk_folder
 from worldmodel.runs import RunDirectory
 from worldmodel.training.record import environment_record, shown_command
 
@@ -68,7 +69,11 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
             was begun with other settings.
     """
     task = cfg.experiment
-    _require_same_settings(cfg, run)
+    parts = _parts(cfg)
+    for part, settings in parts.items():
+        require_same(run, part, settings)
+    # What is misnamed shall be said before anything is recorded.
+    trunk_folder(task.trunk.initial)
     recording = recording_of(cfg)
     space = recording.make_world().action_space
     assert isinstance(space, Box)
@@ -86,6 +91,8 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         if _is_done(run, figures, number):
             acting = _opened_round(run, number)
             continue
+        for part in ("trunk", f"world-{number}"):
+            note_settings(run, part, parts[part])
         amount = Amount(steps=int(sum(task.frames[: number + 1])))
         with minutes.during("recording"):
             collected(store, recording, amount, _acts(bounds, acting))
@@ -98,6 +105,7 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
             learned = learned_world(*given)
         figures[number:] = [world_figures(learned)]
         Console().print(f"round {number}: {_shown(figures[-1])}", highlight=False)
+        note_settings(run, f"policy-{number}", parts[f"policy-{number}"])
         with minutes.during("policy"):
             policy = _improved(cfg, run, learned, acting[1] if acting else None, number)
         run.write_json(_FIGURES, figures)
@@ -110,10 +118,13 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     return result | task_figures(cfg, run, *acting, recording)
 
 
-def _require_same_settings(cfg: DictConfig, run: RunDirectory) -> None:
-    """Refuse budgets that do not fit together, and what was made with other settings.
+def _parts(cfg: DictConfig) -> dict[str, dict[str, Any]]:
+    """What each part of a run depends on.
 
     Later rounds may be added: each round depends on its own budgets and on those before it.
+
+    Raises:
+        ConfigError: budgets that do not fit together.
     """
     task = cfg.experiment
     for key in ("world_steps", "policy_rounds"):
@@ -124,14 +135,15 @@ def _require_same_settings(cfg: DictConfig, run: RunDirectory) -> None:
             )
     recorded = {f"experiment.{name}": task[name] for name in _RECORDED} | {"seed": cfg.seed}
     trunk = {f"experiment.trunk.{name}": value for name, value in task.trunk.items()}
-    require_same(run, "trunk", recorded | trunk | {"first frames": task.frames[0]})
+    parts = {"trunk": recorded | trunk | {"experiment.frames[0]": task.frames[0]}}
     worlds = {f"experiment.{name}": task[name] for name in _WORLD}
     dreams = {f"experiment.{name}": task[name] for name in _DREAMS}
     for number in range(len(task.frames)):
         budgets = {f"experiment.{k}[{number}]": task[k][number] for k in ("frames", "world_steps")}
-        require_same(run, f"world-{number}", worlds | budgets)
+        parts[f"world-{number}"] = worlds | budgets
         rounds = {f"experiment.policy_rounds[{number}]": task.policy_rounds[number]}
-        require_same(run, f"policy-{number}", dreams | rounds)
+        parts[f"policy-{number}"] = dreams | rounds
+    return parts
 
 
 def _figures_so_far(run: RunDirectory) -> list[dict[str, float]]:

@@ -267,3 +267,13 @@ def test_what_makes_no_sense_is_refused(
     words = ["policy", *WORDS, f"out={tmp_path / 'run'}", *wrong]
     assert main(words) == 2
     assert said in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_trunk_that_is_nowhere_is_said_before_anything_is_recorded_or_noted(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "run"
+    words = ["policy", "train", *WORDS, f"out={out}"]
+    assert main([*words, f"experiment.trunk.initial={tmp_path / 'nowhere'}"]) == 1
+    assert not (out / "data").exists()
+    assert not (out / "made_with.json").exists()
