@@ -134,8 +134,10 @@ def _comparison(folder: Path, scores: Path) -> list[str]:
     path, figures = folder / "table.json", folder / "metrics.json"
     if not (path.is_file() and figures.is_file()):
         raise CheckpointError(f"{folder} holds no finished comparison (table.json, metrics.json).")
-    scores.mkdir(exist_ok=True)
     table = json.loads(path.read_text(encoding="utf-8"))
+    if "command" not in table:
+        raise CheckpointError(f"{path} does not say which command wrote it; run that once more.")
+    scores.mkdir(exist_ok=True)
     table["figures"] = json.loads(figures.read_text(encoding="utf-8"))
     (scores / f"{folder.name}.json").write_text(json.dumps(table, indent=2) + "\n", "utf-8")
     columns = list(dict.fromkeys(name for row in table["rows"].values() for name in row))

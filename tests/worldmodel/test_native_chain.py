@@ -246,6 +246,12 @@ def test_it_is_packed_with_a_card_that_quotes_its_files(place, native, frame):
     verify(packed, "native")
     with pytest.raises(CheckpointError, match="no finished comparison"):
         write_reader_card(packed, evaluation, command, tables=[place / "scenes"])
+    nameless = place / "nameless"
+    nameless.mkdir()
+    (nameless / "table.json").write_text(json.dumps({"title": "Arms", "rows": {}}))
+    (nameless / "metrics.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="which command wrote it"):
+        write_reader_card(packed, evaluation, command, tables=[nameless])
 
 
 def test_the_chosen_mixture_regresses_nothing():
