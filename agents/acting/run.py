@@ -107,7 +107,7 @@ class Session:
 
     def _start(self, instruction: str | None) -> tuple[int, Start]:
         """The scene that was asked for, or the first that shows what the instruction names."""
-        cfg = self.cfg
+        cfg, self._told = self.cfg, []
         if cfg.scene is not None or instruction is None:
             seed = int(cfg.seed if cfg.scene is None else cfg.scene)
             return seed, self.world.reset(seed=seed)

@@ -50,6 +50,16 @@ def test_what_is_said_later_goes_on_from_there_and_is_replayed_too(tmp_path):
         assert main(["agent", "replay", f"trace={tmp_path / f'episode_{number:03d}'}"]) == 0
 
 
+def test_an_instruction_from_a_fresh_start_is_replayed_without_those_before_it(tmp_path):
+    words = [f"out={tmp_path}", "scene=3", "max_ticks=4", *HASTY]
+    session = Session(composed("agent", words), RunDirectory(tmp_path))
+    for _ in range(2):
+        session.do(None, {})
+    session.world.close()
+    for number in range(2):
+        assert main(["agent", "replay", f"trace={tmp_path / f'episode_{number:03d}'}"]) == 0
+
+
 def main_code(out):
     """What the command should have returned, by its own trace: a learned world has no judge."""
     return 1 if last(out)["status"] in ("gave_up", "out_of_time") else 0
