@@ -112,8 +112,9 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         acting = (learned.pipeline, policy)
     assert acting is not None
     _keep(acting, run.path)
-    result = {**figures[-1], **minutes.figures(), **_imagined(cfg)}
-    result["real_frames"] = float(sum(record.steps for record in store.records))
+    # Of the rounds that were asked for: the run may have more.
+    result = {**figures[len(task.frames) - 1], **minutes.figures(), **_imagined(cfg)}
+    result["real_frames"] = float(sum(task.frames))
     run.write_json("training.json", _record(cfg, minutes))
     return result | task_figures(cfg, run, *acting, recording)
 

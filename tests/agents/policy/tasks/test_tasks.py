@@ -277,3 +277,17 @@ def test_a_trunk_that_is_nowhere_is_said_before_anything_is_recorded_or_noted(
     assert main([*words, f"experiment.trunk.initial={tmp_path / 'nowhere'}"]) == 1
     assert not (out / "data").exists()
     assert not (out / "made_with.json").exists()
+
+
+def test_fewer_rounds_than_a_run_has_are_told_by_their_own_figures(
+    tmp_path: Path, world: WorldModelPipeline, policy: TaskPolicy
+) -> None:
+    out = tmp_path / "run"
+    world.save_pretrained(out / "world-0")
+    policy.save_pretrained(out / "policy-0")
+    (out / "rounds.json").write_text(json.dumps([{"psnr_2": 10.0}, {"psnr_2": 20.0}]))
+    fewer = ["experiment.frames=[60]", "experiment.world_steps=[3]", "experiment.policy_rounds=[2]"]
+    assert main(["policy", "train", *WORDS, *fewer, f"out={out}"]) == 0
+    figures = json.loads((out / "metrics.json").read_text())
+    assert figures["psnr_2"] == 10.0
+    assert figures["real_frames"] == 60
