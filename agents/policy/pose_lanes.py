@@ -45,7 +45,8 @@ class PoseState:
         slots: the slot of each colour's object, int64 (B, C).
         pusher: the pusher's slot, int64 (B,).
         step: steps made so far, int64 (B,).
-        rough: whether edges of the frame hold what is pushed along them, bool (B,).
+        rough: whether edges of the frame hold what is pushed along them, bool (B,); the whole
+            rollout is held for that step, the pusher, too.
     """
 
     pose: Tensor

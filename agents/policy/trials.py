@@ -74,7 +74,7 @@ def play_mujoco(
     Args:
         actor: who acts.
         policy: through whose eyes the actor sees.
-        world: the MuJoCo world, which ends an episode at success.
+        world: the MuJoCo world; an episode ends at success even where it would go on.
         trials: the starts.
         steps: most steps of an episode.
         seed: of the actor's randomness.
