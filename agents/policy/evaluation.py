@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from agents.policy.field_of_policies import CLONED, TRAINED, chosen, field_of
 from agents.policy.pictures import draw_ranking
 from agents.policy.policy import Policy
 from agents.policy.rivals import rival_figures
+from agents.policy.rounds import TRIAL_SEED
 from agents.policy.starts import Start
 from agents.policy.throughput import throughput_figures
 from agents.policy.trials import Outcomes, Trial, play_model, unsolved_starts
 from agents.policy.truth_jobs import Stage, TruthJob, forget, play
-from agents.policy.worlds import judged_in, lanes_of, simulator_of, world_checkpoint
+from agents.policy.worlds import judged_in, lanes_of, world_checkpoint
 from envs.mujoco_world import MujocoWorld
+from envs.twin import simulator_of
 from multimodal.errors import ConfigError
 from multimodal.splits import seeds_of
 from worldmodel.checkpoint import resolve
@@ -41,8 +43,10 @@ __all__ = ["ENOUGH", "Judged", "evaluate"]
 
 # How far beyond the first starts those of the duel begin.
 _DUEL = 50_000_000
-# Below this recordings have their seeds.
+# Below these recordings have their seeds; those of `rounds` begin at `TRIAL_SEED`, and the last
+# starts of the duel shall still lie before them.
 _UNRECORDED = 100_000_000
+_TAKEN = TRIAL_SEED - _DUEL - 10_000_000
 ENOUGH = 12
 """Policies from which on their ranking says something."""
 
@@ -85,7 +89,9 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     source = Path(cfg.from_run) if cfg.from_run else None
     field = chosen(field_of(policy, source, pipeline), list(cfg.only))
     lanes = lanes_of(pipeline, policy)
-    world = simulator_of(pipeline, judged_in(cfg))
+    options = judged_in(cfg, pipeline)
+    stage = _stage(cfg, options)
+    world = simulator_of(pipeline, options)
     judged: list[Judged] = []
     duel: dict[str, float] = {}
     try:
@@ -94,7 +100,7 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         together = [trial for trials in rounds for trial in trials]
         forget()
         with hired(cfg.workers) as crew:
-            truths = crew.begin(play, _jobs(cfg, field, rounds))
+            truths = crew.begin(play, _jobs(stage, field, rounds))
             for number, (name, actor) in enumerate(field.items()):
                 begun = time.perf_counter()
                 model = play_model(actor, policy.view, lanes, together, cfg.steps)
@@ -104,7 +110,7 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
                 line = _line(judged[-1], time.perf_counter() - begun)
                 Console().print(line, highlight=False)
             if cfg.duel > 0 and CLONED in field:
-                duel = _duel(cfg, crew, world, judged)
+                duel = _duel(cfg, stage, crew, world, judged)
     except KeyboardInterrupt:
         # What was measured so far stays, said to be of so many policies.
         if judged:
@@ -113,7 +119,7 @@ def evaluate(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     finally:
         world.close()
     figures = _written(judged, cfg, run) | duel
-    figures |= _rivals(cfg, together, figures)
+    figures |= _rivals(cfg, together, figures, options)
     if cfg.bench_seconds > 0:
         first = rounds[0][0]
         start = Start(torch.from_numpy(first.frame)[None, None], torch.from_numpy(first.goal)[None])
@@ -125,9 +131,10 @@ def _require_sense(cfg: DictConfig) -> None:
     for key in ("episodes", "seeds", "steps"):
         if cfg[key] < 1:
             raise ConfigError(f"{key}={cfg[key]}; expected 1 or more.")
-    if cfg.starts_from < _UNRECORDED:
+    if not _UNRECORDED <= cfg.starts_from < _TAKEN:
         raise ConfigError(
-            f"starts_from={cfg.starts_from}; seeds below {_UNRECORDED:,} may have been recorded."
+            f"starts_from={cfg.starts_from}; expected {_UNRECORDED} to {_TAKEN - 1}: others may "
+            "have been recorded, or belong to training in rounds."
         )
 
 
@@ -157,12 +164,16 @@ def _rounds(cfg: DictConfig, world: MujocoWorld) -> list[list[Trial]]:
     return rounds
 
 
-def _jobs(cfg: DictConfig, names: Iterable[str], rounds: list[list[Trial]]) -> list[TruthJob]:
-    """Each policy's trials in MuJoCo, one job for each seed."""
+def _stage(cfg: DictConfig, options: Mapping[str, Any]) -> Stage:
+    """What all trials in MuJoCo share."""
     # Workers may stand in another folder.
     checkpoint, policy = (str(resolve(name)) for name in (world_checkpoint(cfg), cfg.policy))
     source = str(Path(cfg.from_run).resolve()) if cfg.from_run else None
-    stage = Stage(checkpoint, policy, source, cfg.steps, json.dumps(judged_in(cfg)))
+    return Stage(checkpoint, policy, source, cfg.steps, json.dumps(options))
+
+
+def _jobs(stage: Stage, names: Iterable[str], rounds: list[list[Trial]]) -> list[TruthJob]:
+    """Each policy's trials in MuJoCo, one job for each seed."""
     return [
         TruthJob(stage, name, seed, tuple(trials))
         for name in names
@@ -171,14 +182,14 @@ def _jobs(cfg: DictConfig, names: Iterable[str], rounds: list[list[Trial]]) -> l
 
 
 def _duel(
-    cfg: DictConfig, crew: Crew, world: MujocoWorld, judged: list[Judged]
+    cfg: DictConfig, stage: Stage, crew: Crew, world: MujocoWorld, judged: list[Judged]
 ) -> dict[str, float]:
     """The policy and its clone over further starts, beside those that all have played."""
     seeds = seeds_of("test", cfg.duel, int(cfg.starts_from) + _DUEL)
     trials = unsolved_starts(world, seeds)
     names = (TRAINED, CLONED)
     parts = [trials[first : first + cfg.episodes] for first in range(0, len(trials), cfg.episodes)]
-    results = crew.begin(play, _jobs(cfg, names, parts))
+    results = crew.begin(play, _jobs(stage, names, parts))
     by_name = {item.name: item.truth for item in judged}
     played = {
         name: Outcomes.joined(
@@ -189,7 +200,9 @@ def _duel(
     return duel_figures(played[TRAINED], played[CLONED], cfg.resamples)
 
 
-def _rivals(cfg: DictConfig, trials: list[Trial], figures: dict[str, float]) -> dict[str, float]:
+def _rivals(
+    cfg: DictConfig, trials: list[Trial], figures: dict[str, float], options: Mapping[str, Any]
+) -> dict[str, float]:
     """PPO and SAC in MuJoCo, at as many frames and as many minutes as the policy had.
 
     Raises:
@@ -210,7 +223,7 @@ def _rivals(cfg: DictConfig, trials: list[Trial], figures: dict[str, float]) -> 
         int(figures["recorded_frames"]),
         figures["train_minutes"],
         cfg.rival_minutes,
-        options=judged_in(cfg),
+        options,
     )
 
 

@@ -26,7 +26,7 @@ from envs.mujoco_world import Frame, Info
 from envs.push import PushWorld
 from multimodal.errors import ConfigError, MissingExtraError
 
-__all__ = ["RIVALS", "StatePush", "rival_figures"]
+__all__ = ["RIVALS", "StatePush", "rival_figures", "success_of"]
 
 RIVALS = ("ppo", "sac")
 # Steps between two looks at the clock; PPO's own length of a rollout.
@@ -93,9 +93,9 @@ def rival_figures(
     frames: int,
     minutes: float,
     limit_minutes: float,
+    options: Mapping[str, Any],
     seed: int = 0,
     portion: int = _PORTION,
-    options: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Train each rival and judge it at equal frames and at equal minutes.
 
@@ -106,9 +106,9 @@ def rival_figures(
         frames: steps in MuJoCo that count as equal data.
         minutes: that count as equal time.
         limit_minutes: of each rival; what is not reached by then is left out.
+        options: keyword arguments of the MuJoCo world.
         seed: of everything.
         portion: steps between two looks at the clock.
-        options: keyword arguments of the MuJoCo world; None for its own defaults.
 
     Returns:
         `success_NAME_same_frames`, `success_NAME_same_minutes`, and how far it came in all:
@@ -132,7 +132,7 @@ def rival_figures(
     race = _Race(frames, 60 * minutes, 60 * limit_minutes, portion)
     figures: dict[str, float] = {}
     for name in names:
-        made = partial(StatePush, **{**(options or {}), "max_steps": steps})
+        made = partial(StatePush, **{**options, "max_steps": steps})
         env = made()
         try:
             rival = kinds[name]("MlpPolicy", env, seed=seed, device="cpu")
@@ -170,26 +170,28 @@ def _raced(
             "at_frames": before[0] < race.frames <= rival.num_timesteps,
             "at_minutes": before[1] < race.seconds <= spent,
         }
-        found |= {name: _success(rival, made, trials) for name, due in marks.items() if due}
+        found |= {name: success_of(rival, made, trials) for name, due in marks.items() if due}
     return found | {
-        "success": _success(rival, made, trials),
+        "success": success_of(rival, made, trials),
         "frames": float(rival.num_timesteps),
         "minutes": spent / 60,
     }
 
 
-def _success(rival: Any, made: Callable[[], StatePush], trials: Sequence[Trial]) -> float:
+def success_of(rival: Any, made: Callable[[], StatePush], trials: Sequence[Trial]) -> float:
     """Share of the trials that a rival brings to their end."""
     env = made()
     reached = 0
-    for trial in trials:
-        seen, _ = env.reset(seed=trial.seed)
-        done = success = False
-        while not done:
-            action, _ = rival.predict(seen, deterministic=True)
-            seen, _, ended, truncated, info = env.step(action)
-            success = bool(info["success"])
-            done = success or ended or truncated
-        reached += success
-    env.close()
+    try:
+        for trial in trials:
+            seen, _ = env.reset(seed=trial.seed)
+            done = success = False
+            while not done:
+                action, _ = rival.predict(seen, deterministic=True)
+                seen, _, ended, truncated, info = env.step(action)
+                success = bool(info["success"])
+                done = success or ended or truncated
+            reached += success
+    finally:
+        env.close()
     return reached / len(trials)

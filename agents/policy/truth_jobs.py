@@ -13,8 +13,8 @@ from agents.policy.actors import Actor
 from agents.policy.field_of_policies import field_of
 from agents.policy.policy import Policy
 from agents.policy.trials import Outcomes, Trial, play_mujoco
-from agents.policy.worlds import simulator_of
 from envs.mujoco_world import MujocoWorld
+from envs.twin import simulator_of
 from worldmodel.device import choose_compute
 from worldmodel.pipeline import WorldModelPipeline
 
@@ -30,14 +30,14 @@ class Stage:
         policy: the one to be judged.
         from_run: the run it comes from, or None.
         steps: most steps of an episode.
-        options: keyword arguments of the MuJoCo world as JSON, "null" for those of the recordings.
+        options: keyword arguments of the MuJoCo world as JSON.
     """
 
     checkpoint: str
     policy: str
     from_run: str | None
     steps: int
-    options: str = "null"
+    options: str
 
 
 @dataclass(frozen=True)

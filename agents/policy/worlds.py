@@ -1,9 +1,8 @@
-"""Which world a policy is of: the model that a command names, its lanes, and its simulator."""
+"""Which world a policy is of: the model that a command names, its lanes, what it is judged in."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,13 +11,11 @@ from agents.policy.lanes import Lanes, LatentLanes
 from agents.policy.layer_eyes import LayerEyes
 from agents.policy.policy import Policy
 from agents.policy.pose_lanes import PoseLanes
-from envs.adapter import make_world
 from envs.episode_recorder import Recording
-from envs.mujoco_world import MujocoWorld
 from multimodal.errors import ConfigError
 from worldmodel.pipeline import WorldModelPipeline
 
-__all__ = ["judged_in", "lanes_of", "recording_like", "simulator_of", "world_checkpoint"]
+__all__ = ["judged_in", "lanes_of", "recording_like", "world_checkpoint"]
 
 
 def lanes_of(pipeline: WorldModelPipeline, policy: Policy) -> Lanes[Any]:
@@ -34,19 +31,6 @@ def lanes_of(pipeline: WorldModelPipeline, policy: Policy) -> Lanes[Any]:
         if isinstance(eyes, LayerEyes)
         else LatentLanes(pipeline, policy.view)
     )
-
-
-def simulator_of(
-    pipeline: WorldModelPipeline, options: Mapping[str, Any] | None = None
-) -> MujocoWorld:
-    """The MuJoCo world that a model was learned from, made anew.
-
-    Args:
-        pipeline: the model.
-        options: keyword arguments of the world; None takes those of the recordings.
-    """
-    options = pipeline.config.world_options if options is None else options
-    return make_world(str(pipeline.config.world), pipeline.frame_shape[0], **options)
 
 
 def recording_like(pipeline: WorldModelPipeline, steps: int, seed: int) -> Recording:
@@ -70,7 +54,24 @@ def world_checkpoint(cfg: DictConfig) -> str:
     return str(checkpoint)
 
 
-def judged_in(cfg: DictConfig) -> dict[str, Any] | None:
-    """With which options the MuJoCo world is made that policies are judged in, None for its own."""
-    wanted = cfg.judged_in
-    return None if wanted is None else {str(name): value for name, value in wanted.items()}
+def judged_in(cfg: DictConfig, pipeline: WorldModelPipeline) -> dict[str, Any]:
+    """With which options the MuJoCo world is made that policies are judged in.
+
+    Args:
+        cfg: the composed configuration of `policy`; its `judged_in` names the options, or is null
+            for those of the recordings.
+        pipeline: the model that was learned from them.
+
+    Raises:
+        ConfigError: `judged_in` is not a mapping.
+    """
+    if cfg.judged_in is None:
+        return dict(pipeline.config.world_options)
+    wanted = OmegaConf.to_container(OmegaConf.create({"options": cfg.judged_in}), resolve=True)
+    assert isinstance(wanted, dict)
+    options = wanted["options"]
+    if not isinstance(options, dict):
+        raise ConfigError(
+            f"judged_in={options}; expected options of the world, such as +judged_in.objects=2."
+        )
+    return {str(name): value for name, value in options.items()}

@@ -1,13 +1,19 @@
 """Who is judged beside a policy, and what looking costs whom."""
 
+import json
+from pathlib import Path
+
 import pytest
+from omegaconf import OmegaConf
 
 from agents.policy.actors import LearnedActor, RandomActor, StillActor
 from agents.policy.field_of_policies import TRAINED, chosen, field_of
 from agents.policy.policy import Policy
 from agents.policy.trials import play_mujoco, unsolved_starts
-from agents.policy.worlds import simulator_of
+from agents.policy.worlds import judged_in
+from envs.twin import simulator_of
 from multimodal.errors import ConfigError
+from worldmodel.cli import main
 from worldmodel.pipeline import WorldModelPipeline
 
 
@@ -56,3 +62,28 @@ def test_the_simulator_is_made_as_it_was_recorded_or_as_one_asks() -> None:
         world.close()
     assert present[0] == {1, 2, 3, 4}
     assert present[1] == {2}
+
+
+def test_null_stands_for_the_options_of_the_recordings_and_lists_are_taken() -> None:
+    shipped = WorldModelPipeline.from_pretrained("push")
+    recorded = judged_in(OmegaConf.create({"judged_in": None}), shipped)
+    assert recorded
+    assert recorded == shipped.config.world_options
+    asked = OmegaConf.create({"judged_in": {"objects": [1, 2]}})
+    assert json.loads(json.dumps(judged_in(asked, shipped))) == {"objects": [1, 2]}
+    with pytest.raises(ConfigError, match="judged_in=5"):
+        judged_in(OmegaConf.create({"judged_in": 5}), shipped)
+
+
+def test_some_are_judged_in_a_world_with_options_by_the_command(
+    world_model: Path, policy: Policy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy.save_pretrained(tmp_path / "policy")
+    words = ["policy", "evaluate", f"policy={tmp_path / 'policy'}", f"out={tmp_path / 'judged'}"]
+    words += [f"world.options.checkpoint={world_model}", "episodes=2", "seeds=1", "steps=2"]
+    words += ["duel=0", "bench_seconds=0", "resamples=20", "only=[still]"]
+    assert main([*words, "+judged_in.objects=[2,3]"]) == 0
+    report = json.loads((tmp_path / "judged" / "report.json").read_text())
+    assert list(report["trials"]) == [TRAINED, "still"]
+    assert main([*words, "+judged_in.thing=1"]) == 2
+    assert "thing" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from agents.policy.collecting import Amount, collected
 from agents.policy.duel import duel_figures
 from agents.policy.policy import Policy
 from agents.policy.recording_policy import PolicyBehaviour
-from agents.policy.rivals import StatePush, rival_figures
+from agents.policy.rivals import StatePush, rival_figures, success_of
 from agents.policy.rounds import again_learned, collected_round, round_figures
 from agents.policy.trials import Outcomes, Trial, unsolved_starts
 from agents.policy.whereabouts import gap_m, ways_of
@@ -105,12 +105,29 @@ def test_rivals_see_the_true_state_and_are_judged_at_equal_frames_and_minutes(
     assert (ended, truncated, info["success"]) == (False, False, False)
     assert reward < 0
     env.close()
-    found = rival_figures(["ppo", "sac"], trials, 3, 64, 1e-6, 1.0, portion=64)
+    found = rival_figures(["ppo", "sac"], trials, 3, 64, 1e-6, 1.0, {}, portion=64)
     assert found["ppo_frames"] == found["sac_frames"] == 64
     assert found["success_ppo_same_frames"] == found["success_ppo_same_minutes"]
     assert 0 <= found["success_sac_same_frames"] <= 1
     with pytest.raises(ConfigError, match="ppo, sac"):
-        rival_figures(["dqn"], trials, 3, 64, 1.0, 1.0)
+        rival_figures(["dqn"], trials, 3, 64, 1.0, 1.0, {})
+
+
+def test_a_rival_that_breaks_off_leaves_no_simulator_open(trials: list[Trial]) -> None:
+    class Breaks:
+        def predict(self, seen: object, deterministic: bool) -> None:
+            raise ArithmeticError
+
+    closed: list[bool] = []
+
+    class Counted(StatePush):
+        def close(self) -> None:
+            super().close()
+            closed.append(True)
+
+    with pytest.raises(ArithmeticError):
+        success_of(Breaks(), Counted, trials)
+    assert closed == [True]
 
 
 def test_a_duel_counts_the_difference_on_each_start() -> None:

@@ -92,5 +92,7 @@ def test_mistakes_in_the_command_are_explained(
     assert "imagination.rounds=0" in capsys.readouterr().err
     assert main(["policy", "evaluate", "starts_from=7", f"out={tmp_path / 'f'}"]) == 2
     assert "may have been recorded" in capsys.readouterr().err
+    assert main(["policy", "evaluate", "starts_from=300000000", f"out={tmp_path / 'g'}"]) == 2
+    assert "starts_from=300000000; expected 100000000 to 139999999" in capsys.readouterr().err
     assert main(["policy", "mode=dance", f"out={tmp_path / 'd'}"]) == 2
     assert "train and evaluate" in capsys.readouterr().err
