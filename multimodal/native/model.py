@@ -90,7 +90,10 @@ class NativeModel(ModelMixin, ConfigMixin):
             for _ in range(columns)
         )
         for net in self.read_digits:
-            nn.init.normal_(net[-1].weight, std=5 * _STD / width**0.5)
+            assert isinstance(net, nn.Sequential)
+            last = net[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.normal_(last.weight, std=5 * _STD / width**0.5)
         self.register_buffer("known_sounds", torch.zeros(self.words.audio[1], bands))
         self.read_sounds = nn.Linear(bands, width, bias=False)
         nn.init.normal_(self.read_sounds.weight, std=_STD / bands**0.5)

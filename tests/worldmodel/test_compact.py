@@ -158,7 +158,7 @@ def test_the_objective_learns_to_tell_state_and_reward(tmp_path: Path) -> None:
     batch = {name: torch.stack([item[name] for item in items]) for name in items[0]}
     torch.manual_seed(0)
     tokenizer, _ = parts()
-    dynamics = CompactDynamics(action_dim, channels=8, hidden=32, state_dim=3, reward_high=14.0)
+    dynamics = CompactDynamics(2, channels=8, hidden=32, state_dim=3, reward_high=14.0)
     objective = CompactObjective(tokenizer, dynamics)
     optimizer = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], 1e-2)
     errors = []

@@ -132,9 +132,9 @@ def chosen_thresholds(
     for spoken in _words(rng, words):
         for level, crowd in _CONDITIONS:
             said.append(_trace(rng, spotter, model, words.read(spoken), others, level, crowd))
-    crowd = babble(rng, others, minutes * 60 * RATE_HZ) * np.float32(0.05)
+    murmur = babble(rng, others, minutes * 60 * RATE_HZ) * np.float32(0.05)
     noise = [
-        _Trace(*traced(spotter, model, each)) for each in np.array_split(crowd, max(1, minutes))
+        _Trace(*traced(spotter, model, each)) for each in np.array_split(murmur, max(1, minutes))
     ]
     tried = [
         _judged(said, noise, suspicion, threshold, minutes)
