@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,14 +18,23 @@ from multimodal.speech.disturb import Sound, add_noise, babble, coloured_noise
 from multimodal.speech.listener import StopSpotter
 from multimodal.speech.stop_batches import word_end
 
-__all__ = ["caught_after_s", "events", "stop_figures"]
+__all__ = [
+    "BABBLE_LEVEL",
+    "WordInNoise",
+    "caught_after_s",
+    "events",
+    "stop_figures",
+    "word_in_noise",
+]
 
 _LEVELS_DB = (20, 10)
 _BEFORE_S, _AFTER_S = 1.0, 1.0
 # A report this long after the word's end is none.
 _LATEST_S = 0.8
 _BABBLE_MINUTES = 10
-_BABBLE_LEVEL = 0.05
+BABBLE_LEVEL = np.float32(0.05)
+"""How loud babble is in which no stop word is said."""
+_LOUDNESS = np.float32(0.3)
 _ONE_EVENT = round(0.5 / CHUNK_S)
 
 
@@ -57,7 +67,7 @@ def stop_figures(
                 strangers.append(delay)
     caught = [delay for delay in delays if np.isfinite(delay)]
     rng = np.random.default_rng(7)
-    noise = babble(rng, others, _BABBLE_MINUTES * 60 * RATE_HZ) * _BABBLE_LEVEL
+    noise = babble(rng, others, _BABBLE_MINUTES * 60 * RATE_HZ) * BABBLE_LEVEL
     reported = [bool(events(_watch(spotter, each))) for each in others]
     return {
         "stop_recall": float(np.mean(np.isfinite(delays))),
@@ -78,15 +88,37 @@ def _delay_s(
     spotter: StopSpotter, rng: np.random.Generator, word: Sound, level: int, others: Sequence[Sound]
 ) -> float:
     """From the word's end to the report; infinite without one, or with one before the word."""
+    said = word_in_noise(rng, word, level, None if rng.random() < 0.5 else others)
+    took_s: list[float] = []
+    reported = _watch(spotter, said.sound, took_s)
+    return caught_after_s(reported, said.start_s, said.end_s, took_s)
+
+
+class WordInNoise(NamedTuple):
+    """A word with noise around and under it, and where it begins and ends."""
+
+    sound: Sound
+    start_s: float
+    end_s: float
+
+
+def word_in_noise(
+    rng: np.random.Generator, word: Sound, level_db: float, others: Sequence[Sound] | None
+) -> WordInNoise:
+    """A single word as stop words are tested: a second of noise before it and one after.
+
+    Args:
+        rng: of the noise.
+        word: a sound that begins with the word.
+        level_db: of the word over the noise.
+        others: utterances that babble is made of; None for coloured noise.
+    """
     before, after = round(_BEFORE_S * RATE_HZ), round(_AFTER_S * RATE_HZ)
     padded = np.pad(word, (before, after))
-    white = rng.random() < 0.5
-    noise = coloured_noise(rng, len(padded)) if white else babble(rng, others, len(padded))
-    mixed = add_noise(padded, noise, level) * np.float32(0.3)
-    took_s: list[float] = []
-    reported = _watch(spotter, mixed, took_s)
-    end_s = (before + word_end(word)) / RATE_HZ
-    return caught_after_s(reported, before / RATE_HZ, end_s, took_s)
+    count = len(padded)
+    noise = coloured_noise(rng, count) if others is None else babble(rng, others, count)
+    mixed = add_noise(padded, noise, level_db) * _LOUDNESS
+    return WordInNoise(mixed, before / RATE_HZ, (before + word_end(word)) / RATE_HZ)
 
 
 def caught_after_s(

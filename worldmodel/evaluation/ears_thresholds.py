@@ -19,12 +19,11 @@ from multimodal.audio.log_mel import RATE_HZ
 from multimodal.speech.activity import CHUNK, CHUNK_S
 from multimodal.speech.confirmed import WINDOW, agreement
 from multimodal.speech.corpus import Spoken, SpokenCommands
-from multimodal.speech.disturb import Sound, add_noise, babble, coloured_noise
+from multimodal.speech.disturb import Sound, babble
 from multimodal.speech.language import STOP_WORDS
 from multimodal.speech.model import SpeechModel
 from multimodal.speech.spotter import Hearing, SpotterModel, spotter_power
-from multimodal.speech.stop_batches import word_end
-from worldmodel.evaluation.ears_stop import caught_after_s, events
+from worldmodel.evaluation.ears_stop import BABBLE_LEVEL, caught_after_s, events, word_in_noise
 
 __all__ = ["Choice", "chosen_thresholds", "traced"]
 
@@ -131,8 +130,10 @@ def chosen_thresholds(
     said = []
     for spoken in _words(rng, words):
         for level, crowd in _CONDITIONS:
-            said.append(_trace(rng, spotter, model, words.read(spoken), others, level, crowd))
-    murmur = babble(rng, others, minutes * 60 * RATE_HZ) * np.float32(0.05)
+            heard = word_in_noise(rng, words.read(spoken), level, others if crowd else None)
+            trace = traced(spotter, model, heard.sound)
+            said.append(_Trace(*trace, heard.start_s, heard.end_s))
+    murmur = babble(rng, others, minutes * 60 * RATE_HZ) * BABBLE_LEVEL
     noise = [
         _Trace(*traced(spotter, model, each)) for each in np.array_split(murmur, max(1, minutes))
     ]
@@ -169,21 +170,6 @@ def _judged(
     false = sum(len(events(each.reported(suspicion, threshold))) for each in noise)
     asked = float(np.mean(np.concatenate([e.suspicion for e in noise]) >= suspicion)) / CHUNK_S
     return Choice(suspicion, threshold, float(np.mean(caught)), 10 * false / minutes, asked)
-
-
-def _trace(
-    rng: np.random.Generator,
-    spotter: SpotterModel,
-    model: SpeechModel,
-    word: Sound,
-    others: Sequence[Sound],
-    level: int,
-    crowd: bool,
-) -> _Trace:
-    padded = np.pad(word, (RATE_HZ, RATE_HZ))
-    noise = babble(rng, others, len(padded)) if crowd else coloured_noise(rng, len(padded))
-    mixed = add_noise(padded, noise, level) * np.float32(0.3)
-    return _Trace(*traced(spotter, model, mixed), 1.0, 1.0 + word_end(word) / RATE_HZ)
 
 
 def _words(rng: np.random.Generator, words: SpokenCommands) -> list[Spoken]:
