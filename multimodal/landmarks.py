@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from multimodal.language import COLOURS, Scene
-from multimodal.language.about_print import TALLEST_BAR
+from multimodal.language.about_print import MOST_BARS, TALLEST_BAR
 from multimodal.language.vocabulary import GLYPHS, HALF_VIEW_M
 from multimodal.pictures import Pictures
 
-__all__ = ["KINDS", "LandmarkPictures", "landmarks"]
+__all__ = ["DETAILS", "KINDS", "LandmarkPictures", "details", "landmarks"]
 
 _MOST_LETTERS = 4
 KINDS: tuple[str, ...] = (
@@ -26,8 +26,11 @@ KINDS: tuple[str, ...] = (
     *(f"letter {glyph}" for glyph in GLYPHS),
     *(f"letter number {place}" for place in range(1, _MOST_LETTERS + 1)),
     *(f"{colour} bar {height}" for colour in COLOURS for height in range(1, TALLEST_BAR + 1)),
+    *(f"bar number {place}" for place in range(1, MOST_BARS + 1)),
 )
 """What a token can be the place of."""
+DETAILS = _MOST_LETTERS + MOST_BARS
+"""What is printed, one by one: the characters of a sign, then the bars of a chart."""
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 _PIXEL_M = 2 * HALF_VIEW_M / 64
 # Middles of characters and feet of bars on their papers, as `envs.reading_scene` lays them out.
@@ -54,6 +57,21 @@ def landmarks(scene: Scene, tokens: int = 64) -> NDArray[np.float32]:
         _mark(grid, (zone.x_m, zone.y_m), f"{zone.colour} target")
     _mark_print(grid, scene)
     return grid.reshape(tokens, len(KINDS))
+
+
+def details(scene: Scene) -> NDArray[np.int64]:
+    """What each of DETAILS is.
+
+    Returns:
+        int64 (DETAILS, 3): a character's place in GLYPHS, a bar's colour in COLOURS and its height;
+        -1 for what it has not.
+    """
+    found = np.full((DETAILS, 3), -1, np.int64)
+    for place, glyph in enumerate(scene.text):
+        found[place, 0] = GLYPHS.index(glyph)
+    for place, bar in enumerate(scene.bars):
+        found[_MOST_LETTERS + place, 1:] = COLOURS.index(bar.colour), bar.height
+    return found
 
 
 def _mark(grid: NDArray[np.float32], point_m: Sequence[float], kind: str) -> None:
@@ -84,7 +102,8 @@ def _mark_print(grid: NDArray[np.float32], scene: Scene) -> None:
     left_m, bottom_m, _, _ = scene.chart_box_m
     for place, bar in enumerate(scene.bars):
         x_m = left_m + _PIXEL_M * (_BAR_PX + _BAR_PITCH_PX * place)
-        _mark(grid, (x_m, bottom_m + _PIXEL_M * _FOOT_PX), f"{bar.colour} bar {bar.height}")
+        for kind in (f"{bar.colour} bar {bar.height}", f"bar number {place + 1}"):
+            _mark(grid, (x_m, bottom_m + _PIXEL_M * _FOOT_PX), kind)
 
 
 class LandmarkPictures(Dataset[dict[str, Any]]):

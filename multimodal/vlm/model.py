@@ -11,82 +11,25 @@ import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from multimodal.errors import CheckpointError
 from multimodal.glance import GlanceLayout
-from multimodal.tower import VisionTower, part_sizes
+from multimodal.tower import VisionTower
 from multimodal.vlm.language import hidden_states, language_from_config, next_logits
+from multimodal.vlm.projector import Projector
 from multimodal.vlm.turns import Marks
 
-__all__ = ["Projector", "VlmModel", "answer_log_probability", "frame_tokens"]
+__all__ = ["VlmModel", "answer_log_probability", "frame_tokens"]
 
 _WEIGHTS = "model.safetensors"
-# Of each number of a word's embedding, about.
-_WORD_SIZE = 0.1
-
-
-class Projector(nn.Module):
-    """Features of the tower as tokens of the language model (arXiv 2310.03744's MLP).
-
-    The grid's go through it in blocks. A thing's go through one linear map, so that what is apart
-    in them stays apart; each part is scaled by itself, so that none drowns the others. All tokens
-    come out about as large as those of words.
-
-    Args:
-        width: D, channels of the tower.
-        out: W, channels of the language model.
-        merge: rows and columns of the block that becomes one token.
-        tokens: N of the grid; what comes after are things.
-    """
-
-    def __init__(self, width: int, out: int, merge: tuple[int, int], tokens: int) -> None:
-        super().__init__()
-        self.merge, self.tokens = merge, tokens
-        self.layers = nn.Sequential(
-            nn.Linear(merge[0] * merge[1] * width, out), nn.GELU(), nn.Linear(out, out)
-        )
-        self.parts = nn.ModuleList(nn.LayerNorm(size) for size in part_sizes(width))
-        self.things = nn.Linear(width, out)
-        self.norm = nn.RMSNorm(out)
-        nn.init.constant_(self.norm.weight, _WORD_SIZE)
-
-    def forward(self, features_BND: Tensor) -> Tensor:
-        """Features (B, N + K, D) of square frames to tokens (B, N / block + K, W)."""
-        grid, things = features_BND[:, : self.tokens], features_BND[:, self.tokens :]
-        seen = self.things(torch.cat(self._scaled(things), -1))
-        return self.norm(torch.cat([self.layers(self.blocks(grid)), seen], 1).float())
-
-    def blocks(self, grid_BND: Tensor) -> Tensor:
-        """The grid (B, N, D) of a square frame in blocks (B, N / block, block · D)."""
-        side, (rows, columns) = round(self.tokens**0.5), self.merge
-        grid = grid_BND.unflatten(1, (side // rows, rows, side // columns, columns))
-        return grid.transpose(2, 3).flatten(3, 5).flatten(1, 2)
-
-    def part_of(self, things_XD: Tensor, part: int) -> Tensor:
-        """Things (X, D) as tokens (X, W) of one part alone.
-
-        Args:
-            things_XD: features of things.
-            part: 0 for the shape, 1 for the colour, 2 for the place.
-        """
-        kept = [
-            each if number == part else torch.zeros_like(each)
-            for number, each in enumerate(self._scaled(things_XD))
-        ]
-        tokens: Tensor = self.norm(self.things(torch.cat(kept, -1)).float())
-        return tokens
-
-    def _scaled(self, things: Tensor) -> list[Tensor]:
-        sizes = part_sizes(things.shape[-1])
-        apart = zip(self.parts, things.split(sizes, -1), strict=True)
-        return [norm(part) for norm, part in apart]
 
 
 def frame_tokens(config: Mapping[str, Any]) -> int:
     """Tokens of the language model that a frame takes, by a model's configuration."""
     rows, columns = config["merge"]
-    return int(config["tokens"] // (rows * columns) + config.get("slots", 0))
+    beside = config.get("slots", 0) + config.get("details", 0)
+    return int(config["tokens"] // (rows * columns) + beside)
 
 
 class VlmModel(ModelMixin, ConfigMixin):
@@ -111,6 +54,8 @@ class VlmModel(ModelMixin, ConfigMixin):
         reader: fingerprint of the reader of layers whose things it reads; empty for none.
         slots: K, the most things that are told apart; 0 for none.
         fine_px: side of the frame whose pixels it reads beside the trunk's tokens; 0 for none.
+        details: M, tokens of a frame that ask for details, such as the bars of a chart.
+        exchanges: how often the tokens of a frame look at one another.
     """
 
     @register_to_config
@@ -132,12 +77,15 @@ class VlmModel(ModelMixin, ConfigMixin):
         reader: str = "",
         slots: int = 0,
         fine_px: int = 0,
+        details: int = 0,
+        exchanges: int = 0,
     ) -> None:
         super().__init__()
         self.language = language_from_config(language_config)
         self.layout = GlanceLayout(tokens, channels, slots, fine_px)
         self.tower = VisionTower(self.layout, width, hidden, layers, heads, neighbours, changes)
-        self.projector = Projector(width, self.language.config.hidden_size, merge, tokens)
+        out = self.language.config.hidden_size
+        self.projector = Projector(width, out, merge, tokens, details, exchanges)
         self.marks = Marks(**mark_ids)
 
     def save_pretrained(self, save_directory: Path | str, **_: Any) -> None:
@@ -201,44 +149,42 @@ class VlmModel(ModelMixin, ConfigMixin):
         """
         return self.tower(glances_FP, glances_FP[self.first_frames(ids_BL)])
 
-    def embed(
-        self, ids_BL: Tensor, glances_FP: Tensor, features_FND: Tensor | None = None
-    ) -> Tensor:
+    def embed(self, ids_BL: Tensor, glances_FP: Tensor, tokens_FMW: Tensor | None = None) -> Tensor:
         """Rows of ids with the frames' tokens in their places, (B, L, W).
 
         Args:
             ids_BL: int64, with as many image tokens as the frames have together.
             glances_FP: the frames of all rows, one after the other.
-            features_FND: the tower's features of them where they are known already.
+            tokens_FMW: their tokens where they are known already.
         """
         embedded = self.language.get_input_embeddings()(ids_BL)
         if not len(glances_FP):
             return embedded
-        if features_FND is None:
-            features_FND = self.features(ids_BL, glances_FP)
-        seen = self.projector(features_FND).flatten(0, 1).to(embedded.dtype)
+        if tokens_FMW is None:
+            tokens_FMW = self.projector(self.features(ids_BL, glances_FP))
+        seen = tokens_FMW.flatten(0, 1).to(embedded.dtype)
         places = (ids_BL == self.marks.image)[..., None].expand_as(embedded)
         return embedded.masked_scatter(places, seen)
 
-    def hidden(self, batch: dict[str, Tensor], features_FND: Tensor | None = None) -> Tensor:
+    def hidden(self, batch: dict[str, Tensor], tokens_FMW: Tensor | None = None) -> Tensor:
         """The language model's last hidden state (B, L, W) of a batch from `collate_rows`."""
-        embedded = self.embed(batch["ids"], batch["glances"], features_FND)
+        embedded = self.embed(batch["ids"], batch["glances"], tokens_FMW)
         return hidden_states(self.language, embedded, batch)
 
     def answer_logits(
-        self, batch: dict[str, Tensor], features_FND: Tensor | None = None
+        self, batch: dict[str, Tensor], tokens_FMW: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits where an answer's token comes next.
 
         Args:
             batch: from `collate_rows`.
-            features_FND: the tower's features of its frames where they are known already.
+            tokens_FMW: the tokens of its frames where they are known already.
 
         Returns:
             logits float32 (X, vocabulary), the right ids int64 (X,), and the numbers of their
             rows int64 (X,).
         """
-        hidden = self.hidden(batch, features_FND)
+        hidden = self.hidden(batch, tokens_FMW)
         return next_logits(self.language, hidden, batch["labels"], batch["barred"])
 
 

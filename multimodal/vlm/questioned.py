@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from multimodal.clip_data import named_things
-from multimodal.landmarks import landmarks
+from multimodal.landmarks import details, landmarks
 from multimodal.language import Question, Scene, ask
 from multimodal.language.question import CLIP_FRAMES
 from multimodal.pictures import Pictures
@@ -24,7 +24,7 @@ __all__ = ["QuestionedPictures"]
 
 _CACHE = 200_000
 _KINDS = ("count", "colour", "shape", "relation", "nearest", "position", "existence")
-_WEIGHTS = (0.1, 0.36, 0.16, 0.1, 0.15, 0.03, 0.1)
+_WEIGHTS = (0.1, 0.36, 0.22, 0.1, 0.2, 0.03, 0.1)
 _PRINTED = ("reading", "reading", "reading", "chart", "chart", "chart")
 _MOVED_TRIES = 8
 _MOVED = 4
@@ -37,7 +37,8 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
     A row holds a frame and some questions about it; where the episode goes on, some rows hold a
     later frame as well and questions about what moved, and some four frames in a row and whether
     the push in them will succeed. Beside what `assemble` returns there are "glances" (F, P),
-    "landmarks" (F, N, K) and "named" (F, slots, 2), shape and colour of each thing, of its frames.
+    of its frames "landmarks" (F, N, K), "named" (F, slots, 2), shape and colour of each thing, and
+    "printed" (F, DETAILS, 3).
 
     Args:
         sources: the pictures, each drawn from with its share.
@@ -98,11 +99,13 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
             turns.append(self._answered(describe(rng), description(scene), 1, None, scene))
         if not turns:
             return self[(index + 1) % self.samples]
-        marked = [landmarks(source.scene(row), source.layout.tokens) for row in rows]
+        scenes = [source.scene(row) for row in rows]
+        marked = np.stack([landmarks(each, source.layout.tokens) for each in scenes])
+        printed = np.stack([details(each) for each in scenes])
         laid = assemble(turns, len(rows), self.frame_tokens, self.marks)
         named = np.stack([named_things(source, row) for row in rows])
-        seen = {"glances": source.glances(rows), "landmarks": np.stack(marked), "named": named}
-        return laid | seen
+        told = {"landmarks": marked, "named": named, "printed": printed}
+        return laid | {"glances": source.glances(rows)} | told
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Several rows at once."""

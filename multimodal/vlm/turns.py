@@ -152,11 +152,12 @@ def collate_rows(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 
     Args:
         samples: each with what `assemble` returns, and some with "glances" (F, P) of its own
-            frames, "landmarks" (F, N, K) and "named" (F, slots, 2) of them; all or none of a batch.
+            frames, and "landmarks" (F, N, K), "named" (F, slots, 2) and "printed" (F, DETAILS, 3)
+            of them; all or none of a batch.
 
     Returns:
         The arrays of `assemble` as (B, L, ...) tensors, and "glances" (ΣF, P), "landmarks"
-        (ΣF, N, K) and "named" (ΣF, slots, 2) where there are such.
+        (ΣF, N, K), "named" (ΣF, slots, 2) and "printed" (ΣF, DETAILS, 3) where there are such.
     """
     length = max(len(sample["ids"]) for sample in samples)
     length += -length % 8
@@ -168,7 +169,7 @@ def collate_rows(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         for row, sample in zip(rows, samples, strict=True):
             row[: len(sample[name])] = sample[name]
         batch[name] = torch.from_numpy(rows)
-    for name in ("glances", "landmarks", "named"):
+    for name in ("glances", "landmarks", "named", "printed"):
         if name in samples[0]:
             joined = np.concatenate([sample[name] for sample in samples])
             batch[name] = torch.from_numpy(joined)

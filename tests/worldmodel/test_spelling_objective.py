@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from multimodal.glance import GlanceLayout
-from multimodal.landmarks import KINDS
-from multimodal.language import COLOURS, SHAPES
+from multimodal.landmarks import DETAILS, KINDS, details
+from multimodal.language import COLOURS, SHAPES, Scene
+from multimodal.language.scene import Bar
 from multimodal.language.vocabulary import GLYPHS
 from multimodal.text_tokenizer import encode_text, load_text_tokenizer
 from multimodal.things import THING
@@ -15,7 +16,13 @@ from multimodal.vlm.language import small_language
 from multimodal.vlm.model import VlmModel
 from multimodal.vlm.turns import Marks
 from tests.worldmodel.vlm_recordings import save_text
-from worldmodel.objectives.spelling import SpellingLoss, kind_words, whereabouts
+from worldmodel.objectives.spelling import (
+    SpellingLoss,
+    details_shares,
+    kind_words,
+    read_words,
+    whereabouts,
+)
 
 
 @pytest.fixture
@@ -24,7 +31,7 @@ def parts(tmp_path):
     tokenizer = load_text_tokenizer(save_text(tmp_path / "text"))
     language = small_language(tokenizer, width=32, hidden=32, layers=1, heads=2)
     config = language.config.to_diff_dict() | {"model_type": "llama"}
-    sizes = {"width": 24, "hidden": 24, "layers": 1, "heads": 2, "merge": (2, 1)}
+    sizes = {"width": 24, "hidden": 24, "layers": 1, "heads": 2, "merge": (2, 1), "details": 9}
     # As large as those of a trained model: words of 0.02 look alike.
     language.get_input_embeddings().weight.data.normal_(0, 0.5)
     layout = asdict(GlanceLayout(16, 4, 2))
@@ -42,6 +49,12 @@ def labels():
 
 
 NO_FRAMES_BEFORE = torch.arange(3)
+NOTHING_PRINTED = torch.full((3, DETAILS, 3), -1)
+
+
+def told(spelling, model, features, seen, named, marks, printed=NOTHING_PRINTED):
+    tokens = model.projector(features)
+    return spelling(model, features, tokens, seen, NO_FRAMES_BEFORE, named, marks, printed)
 
 
 def rows(*things):
@@ -63,7 +76,7 @@ def test_tokens_come_to_look_like_the_words_for_what_they_show(parts):
     features, (named, marks) = torch.randn(3, 18, 24), labels()
     optimizer = torch.optim.AdamW(model.projector.parameters(), 1e-2)
     for _ in range(60):
-        loss = spelling(model, features, rows(), NO_FRAMES_BEFORE, named, marks)
+        loss = told(spelling, model, features, rows(), named, marks)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -81,11 +94,12 @@ def test_tokens_come_to_look_like_the_words_for_what_they_show(parts):
 def test_where_nothing_has_a_name_there_is_no_loss(parts):
     model, _, spelling = parts
     named, marks = labels()
-    nothing = spelling(
+    model.projector.details = None
+    nothing = told(
+        spelling,
         model,
         torch.randn(3, 18, 24),
         rows(),
-        NO_FRAMES_BEFORE,
         torch.full_like(named, -1),
         torch.zeros_like(marks),
     )
@@ -96,16 +110,17 @@ def test_a_colour_teaches_the_shapes_part_nothing(parts):
     model, _, spelling = parts
     named, marks = labels()
     features = torch.randn(3, 18, 24, requires_grad=True)
-    nothing = rows(), NO_FRAMES_BEFORE, named, torch.zeros_like(marks)
-    loss = spelling(model, features, *nothing)
+    model.projector.details = None
+    nothing = rows(), named, torch.zeros_like(marks)
+    loss = told(spelling, model, features, *nothing)
     loss.backward()
     place = features.grad[0, 16, 16:]
     assert torch.equal(place, torch.zeros_like(place))
     other = features.detach().clone()
     other[0, 16, 8:16] = 9 * torch.randn(8)
-    again = spelling(model, other, *nothing)
-    told = [model.projector.part_of(each[0, 16:17], 0) for each in (features, other)]
-    torch.testing.assert_close(told[0], told[1])
+    again = told(spelling, model, other, *nothing)
+    parts_of = [model.projector.part_of(each[0, 16:17], 0) for each in (features, other)]
+    torch.testing.assert_close(parts_of[0], parts_of[1])
     assert not torch.isclose(loss.detach(), again.detach())
 
 
@@ -148,11 +163,12 @@ def test_a_token_says_where_its_thing_lies_and_which_is_the_pusher(parts):
     model, tokenizer, spelling = parts
     features, (named, marks) = torch.randn(3, 18, 24), labels()
     seen = rows((0, 1, 0.9, 0.9, BLUE, 0), (1, 0, -0.9, -0.9, BLUE, 1))
-    rest = seen, NO_FRAMES_BEFORE, torch.full_like(named, -1), torch.zeros_like(marks)
+    model.projector.details = None
+    rest = seen, torch.full_like(named, -1), torch.zeros_like(marks)
     optimizer = torch.optim.AdamW(model.projector.parameters(), 1e-2)
-    before = float(spelling(model, features, *rest).detach())
+    before = float(told(spelling, model, features, *rest).detach())
     for _ in range(120):
-        loss = spelling(model, features, *rest)
+        loss = told(spelling, model, features, *rest)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -168,6 +184,7 @@ def test_a_token_says_where_its_thing_lies_and_which_is_the_pusher(parts):
     [
         (f"letter {GLYPHS[3]}", [GLYPHS[3]]),
         ("letter number 2", [" second"]),
+        ("bar number 5", [" bar", " fifth"]),
         ("red bar 3", [" red", " bar", "3"]),
         ("blue target", [" blue", " target"]),
     ],
@@ -175,3 +192,49 @@ def test_a_token_says_where_its_thing_lies_and_which_is_the_pusher(parts):
 def test_every_landmark_has_its_words(kind, words):
     assert kind in KINDS
     assert kind_words(kind) == words
+
+
+def printed(**options):
+    return torch.from_numpy(details(Scene((), (), (0.0, 0.0), **options)))
+
+
+def test_details_are_characters_and_bars_and_say_which_is_the_tallest():
+    shown = printed(text="A7", bars=(Bar("red", 2), Bar("blue", 5), Bar("green", 2)))
+    share = details_shares(torch.stack([shown, printed(bars=(Bar("red", 3),)), printed()]))
+    tokens = [*GLYPHS, *COLOURS, *"12345", "bar", "tallest", "lowest", "nothing"]
+    words = [
+        [{tokens[k] for k in torch.where(token > 0)[0].tolist()} for token in frame]
+        for frame in share
+    ]
+    assert words[0][:4] == [{"A"}, {"7"}, {"nothing"}, {"nothing"}]
+    # Two are as low as each other, so that none is the lowest.
+    assert words[0][4:7] == [
+        {"red", "2", "bar"},
+        {"blue", "5", "bar", "tallest"},
+        {"green", "2", "bar"},
+    ]
+    assert words[1][4] == {"red", "3", "bar"}
+    assert words[2] == [{"nothing"}] * 9
+
+
+def test_tokens_that_ask_come_to_say_what_is_printed(parts):
+    model, tokenizer, spelling = parts
+    features, (named, marks) = torch.randn(3, 18, 24), labels()
+    shown = torch.stack(
+        [printed(text="K4"), printed(bars=(Bar("red", 3), Bar("blue", 1))), printed()]
+    )
+    rest = rows(), torch.full_like(named, -1), torch.zeros_like(marks), shown
+    optimizer = torch.optim.AdamW(model.projector.parameters(), 1e-2)
+    for _ in range(120):
+        loss = told(spelling, model, features, *rest)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    tokens = model.projector(features)
+    first, second = tokens[0, -9:][:2]
+    assert says(model, tokenizer, first)[0] == "K"
+    assert says(model, tokenizer, second)[0] == "4"
+    # Four words share a token of 32 numbers; the two that it is nearest to are among them.
+    said = read_words(model, tokens[1, -5])[spelling.details]
+    share = details_shares(shown)[1, 4]
+    assert set(said.topk(2).indices.tolist()) <= set(torch.where(share > 0)[0].tolist())

@@ -13,9 +13,9 @@ from multimodal.audio.codec import AudioCodec
 from multimodal.clip import ClipModel
 from multimodal.tokenizer import VideoTokenizer
 from multimodal.vlm.model import VlmModel
-from worldmodel.objectives.balance import GradientBalance
 from worldmodel.objectives.codec import CodecObjective
 from worldmodel.objectives.dynamics import DynamicsObjective
+from worldmodel.objectives.pull import GradientPull
 from worldmodel.objectives.tokenizer import TokenizerObjective
 from worldmodel.objectives.vlm import AnswerObjective
 
@@ -69,7 +69,7 @@ class JointObjective(nn.Module):
         self.eye = None if second is None else second.encoder
         # Its encode needs the whole tokeniser; the decoder is nobody's to train.
         self.__dict__["second"] = second
-        self.balance = GradientBalance(tuple(_SHARES), _SHARES) if sharing == "shared" else None
+        self.pull = GradientPull(_SHARES) if sharing == "shared" else None
 
     @property
     def trunk(self) -> VideoTokenizer:
@@ -131,15 +131,14 @@ class JointObjective(nn.Module):
         """
         ends = video[:, [0, -1]]
         latents = self.trunk.encode(ends)
-        pixels = self.pixels.reconstruction(latents, ends)
+        pixels = self.pixels.reconstruction(self._pulled(latents, "pixels"), ends)
         seen = self.seen(video, latents)
-        losses = {"pixels": pixels["loss"], "clip": self._contrast(seen, text)}
-        answers = self.vlm(**rows, glances=seen)
+        losses = {"pixels": pixels["loss"]}
+        losses["clip"] = self._contrast(self._pulled(seen, "clip"), text)
+        answers = self.vlm(**rows, glances=self._pulled(seen, "vlm"))
         losses["vlm"] = answers["loss"]
-        if self.balance is None:
-            loss, weights = torch.stack(list(losses.values())).sum(), {}
-        else:
-            loss, weights = self.balance(losses, latents)
+        loss = torch.stack(list(losses.values())).sum()
+        factors = {} if self.pull is None else self.pull.factors
         with torch.no_grad():
             still = self.trunk.encode(video)
         world = self.dynamics(still, still[:, 0], actions, rewards, success, goal)
@@ -152,8 +151,12 @@ class JointObjective(nn.Module):
             "audio": sound["loss"].detach(),
             "psnr": pixels["psnr"],
             "right": answers["right"],
-            **weights,
+            **{f"pull_{name}": loss.new_tensor(factor) for name, factor in factors.items()},
         }
+
+    def _pulled(self, shared: Tensor, name: str) -> Tensor:
+        """A tensor of the trunk as a loss sees it."""
+        return shared if self.pull is None else self.pull(shared, name)
 
     def _contrast(self, seen: Tensor, text: Tensor) -> Tensor:
         """The symmetric contrastive loss (arXiv 2103.00020) of pictures and captions."""

@@ -20,11 +20,13 @@ from transformers import PreTrainedTokenizerBase
 from multimodal.glance import GlanceLayout
 from multimodal.landmarks import KINDS
 from multimodal.language import COLOURS, SHAPES
+from multimodal.language.about_print import TALLEST_BAR
+from multimodal.language.vocabulary import GLYPHS
 from multimodal.text_tokenizer import encode_text
 from multimodal.things import Things, shift_of
 from multimodal.vlm.model import VlmModel
 
-__all__ = ["SpellingLoss", "kind_words", "whereabouts"]
+__all__ = ["SpellingLoss", "details_shares", "kind_words", "read_words", "whereabouts", "word_ids"]
 
 # A block of the grid that holds so much of something's middle is where it is.
 _MIDDLE = 0.3
@@ -37,7 +39,14 @@ _PLACES: Final = (
 _PLACE_SCALE = 0.15
 # The reader of layers shakes by 0.02, and what moved by 0.075 is asked about.
 _MOVED, _MOVED_SCALE = 0.045, 0.01
-_ORDINALS = ("first", "second", "third", "fourth")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
+# What a token that asks for a character or a bar may come to say.
+_DETAILS: Final = (
+    *GLYPHS,
+    *(f" {colour}" for colour in COLOURS),
+    *(str(height) for height in range(1, TALLEST_BAR + 1)),
+    *(" bar", " tallest", " lowest", " nothing"),
+)
 
 
 def kind_words(kind: str) -> list[str]:
@@ -47,9 +56,23 @@ def kind_words(kind: str) -> list[str]:
         kind: one of `multimodal.landmarks.KINDS`.
     """
     first, *others = kind.split()
+    if others[0] == "number":
+        nth = f" {_ORDINALS[int(others[1]) - 1]}"
+        return [nth] if first == "letter" else [f" {first}", nth]
     if first == "letter":
-        return [others[0]] if others[0] != "number" else [f" {_ORDINALS[int(others[1]) - 1]}"]
+        return [others[0]]
     return [f" {first}", f" {others[0]}", *others[1:]]
+
+
+def word_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> Tensor:
+    """Ids int64 (len(words),) of words as texts have them, with a space before most.
+
+    Of a word that a tokeniser of the hub splits, the piece that an answer begins with.
+    """
+    pieces = [encode_text(tokenizer, word) for word in words]
+    return torch.tensor(
+        [each[0 if word[0] == " " else -1] for word, each in zip(words, pieces, strict=True)]
+    )
 
 
 class SpellingLoss(nn.Module):
@@ -57,7 +80,7 @@ class SpellingLoss(nn.Module):
 
     Shapes are told from the shape's part of a thing alone, colours from the colour's, and from the
     place's where it lies, whether it moved, and whether it is the pusher. Tokens of the grid are
-    told letters, their order, targets and bars.
+    told letters, their order, targets and bars; tokens that ask for details, what those are.
 
     Args:
         tokenizer: of the words.
@@ -68,52 +91,55 @@ class SpellingLoss(nn.Module):
     places: Tensor
     landmarks: Tensor
     spelled: Tensor
+    details: Tensor
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
-
-        def ids(words: Sequence[str]) -> Tensor:
-            # Of a word that a tokeniser of the hub splits, the piece that an answer begins with.
-            pieces = [encode_text(tokenizer, word) for word in words]
-            return torch.tensor(
-                [
-                    each[0 if word[0] == " " else -1]
-                    for word, each in zip(words, pieces, strict=True)
-                ]
-            )
-
         per_kind = [kind_words(kind) for kind in KINDS]
         words = sorted({word for each in per_kind for word in each})
         table = torch.tensor([[float(word in each) for word in words] for each in per_kind])
-        self.register_buffer("shapes", ids([f" {word}" for word in SHAPES]), persistent=False)
-        self.register_buffer("colours", ids([f" {word}" for word in COLOURS]), persistent=False)
-        self.register_buffer("places", ids([f" {word}" for word in _PLACES]), persistent=False)
-        self.register_buffer("landmarks", ids(words), persistent=False)
+        groups = {
+            "shapes": [f" {word}" for word in SHAPES],
+            "colours": [f" {word}" for word in COLOURS],
+            "places": [f" {word}" for word in _PLACES],
+            "landmarks": words,
+            "details": _DETAILS,
+        }
+        for name, group in groups.items():
+            self.register_buffer(name, word_ids(tokenizer, group), persistent=False)
         self.register_buffer("spelled", table, persistent=False)
 
     def forward(
         self,
         model: VlmModel,
         features_FND: Tensor,
+        tokens_FMW: Tensor,
         glances_FP: Tensor,
         first_F: Tensor,
         named_FK2: Tensor,
         landmarks_FNK: Tensor,
+        printed_FM3: Tensor,
     ) -> Tensor:
         """The loss, scalar.
 
         Args:
             model: whose projector learns.
             features_FND: its tower's features of frames.
+            tokens_FMW: its projector's tokens of these.
             glances_FP: the frames.
             first_F: the number of the frame that each is compared with, its row's first.
             named_FK2: shape and colour of each thing, negative where it has none.
             landmarks_FNK: of the frames.
+            printed_FM3: what is printed, as `multimodal.landmarks.details` gives it.
         """
         loss = self._looks(model, features_FND, named_FK2)
         if model.layout.slots:
             loss = loss + self._whereabouts(model, features_FND, glances_FP, first_F)
-        return loss + self._grid(model, features_FND, landmarks_FNK)
+        if model.projector.details is not None:
+            share = details_shares(printed_FM3)
+            said = read_words(model, tokens_FMW[:, -share.shape[1] :].flatten(0, 1))
+            loss = loss + _soft(said, self.details, share.flatten(0, 1))
+        return loss + self._grid(model, tokens_FMW, landmarks_FNK)
 
     def _looks(self, model: VlmModel, features_FND: Tensor, named_FK2: Tensor) -> Tensor:
         """Shapes and colours of things that have names."""
@@ -124,7 +150,7 @@ class SpellingLoss(nn.Module):
         things = features_FND[frames, model.projector.tokens + slots]
         kinds = named_FK2[frames, slots]
         for part, words in enumerate((self.shapes, self.colours)):
-            said = _read(model, model.projector.part_of(things, part))
+            said = read_words(model, model.projector.part_of(things, part))
             loss = loss + F.cross_entropy(said, words[kinds[:, part]])
         return loss
 
@@ -136,19 +162,19 @@ class SpellingLoss(nn.Module):
         things = features_FND[:, model.projector.tokens :][present]
         if not len(things):
             return features_FND.new_zeros(())
-        said = _read(model, model.projector.part_of(things, 2))
+        said = read_words(model, model.projector.part_of(things, 2))
         return _soft(said, self.places, share[present])
 
-    def _grid(self, model: VlmModel, features_FND: Tensor, landmarks_FNK: Tensor) -> Tensor:
+    def _grid(self, model: VlmModel, tokens_FMW: Tensor, landmarks_FNK: Tensor) -> Tensor:
         """Letters, targets and bars."""
         kinds = model.projector.blocks(landmarks_FNK.float()).unflatten(-1, (-1, len(KINDS)))
         most = kinds.sum(-2)
         words = (most * (most > _MIDDLE)) @ self.spelled
         there = words.sum(-1) > 0
         if not bool(there.any()):
-            return features_FND.new_zeros(())
-        tokens = model.projector(features_FND)[:, : there.shape[1]]
-        return _soft(_read(model, tokens[there]), self.landmarks, words[there])
+            return tokens_FMW.new_zeros(())
+        tokens = tokens_FMW[:, : there.shape[1]]
+        return _soft(read_words(model, tokens[there]), self.landmarks, words[there])
 
 
 def whereabouts(
@@ -178,7 +204,37 @@ def whereabouts(
     return torch.stack(share, -1), things.present[..., 0] > 0.5
 
 
-def _read(model: VlmModel, tokens_XW: Tensor) -> Tensor:
+def details_shares(printed_FM3: Tensor) -> Tensor:
+    """How much each word holds of each printed detail.
+
+    Args:
+        printed_FM3: as `multimodal.landmarks.details` gives it.
+
+    Returns:
+        float (F, DETAILS, words) of the characters, the colours, the heights, bar, tallest, lowest
+        and nothing.
+    """
+    glyph, colour, height = printed_FM3.unbind(-1)
+    bar = (height > 0).float()
+    tall = torch.where(height > 0, height, 0)
+    low = torch.where(height > 0, height, TALLEST_BAR + 1)
+    # Only one can be the tallest, and of a single bar nothing is said.
+    several = bar.sum(-1, keepdim=True) > 1
+    extremes = []
+    for each, most in ((tall, tall.amax(-1, keepdim=True)), (low, low.amin(-1, keepdim=True))):
+        one = (each == most) & several
+        extremes.append((one & (one.sum(-1, keepdim=True) == 1)).float())
+    kinds = ((glyph, len(GLYPHS), 0), (colour, len(COLOURS), 0), (height, TALLEST_BAR, 1))
+    one_hot = [
+        F.one_hot((which - first).clamp(min=0), count) * (which >= first)[..., None]
+        for which, count, first in kinds
+    ]
+    nothing = ((glyph < 0) & (height <= 0)).float()
+    words = [bar, *extremes, nothing]
+    return torch.cat([*(each.float() for each in one_hot), torch.stack(words, -1)], -1)
+
+
+def read_words(model: VlmModel, tokens_XW: Tensor) -> Tensor:
     """Logits float32 (X, vocabulary) of what tokens look like to the language model."""
     language = model.language
     logits: Tensor = language.get_output_embeddings()(language.base_model.norm(tokens_XW))

@@ -18,6 +18,7 @@ from multimodal.vlm.model import VlmModel, answer_log_probability
 from multimodal.vlm.preferences import KEPT
 from multimodal.vlm.shared import TEXT_FOLDER
 from multimodal.vlm.turns import IGNORED
+from worldmodel.objectives.company import CompanyLoss
 from worldmodel.objectives.landmarks import LandmarkHead
 from worldmodel.objectives.spelling import SpellingLoss
 
@@ -26,8 +27,8 @@ __all__ = ["AnswerObjective", "LanguageObjective", "PreferenceObjective", "train
 # How much the chosen answer's own likelihood counts beside the preference (arXiv 2404.19733): the
 # preference alone may lower both, as long as the rejected one falls faster.
 _CHOSEN_WEIGHT = 0.5
-_LANDMARKS_WEIGHT = 1.0
-_SPELLING_WEIGHT = 1.0
+# How much what is told beside answers counts.
+_WEIGHTS = {"landmarks": 1.0, "spelling": 1.0, "company": 0.5}
 
 
 def train_only(model: VlmModel, parts: Sequence[str]) -> VlmModel:
@@ -96,25 +97,42 @@ class AnswerObjective(nn.Module):
         learns = any(weight.requires_grad for weight in model.tower.parameters())
         self.landmarks = LandmarkHead(model.config.width) if learns else None
         self.spelling = SpellingLoss(tokenizer)
+        width = model.language.config.hidden_size
+        together = model.projector.exchange is not None and model.layout.slots
+        self.company = CompanyLoss(tokenizer, width) if together else None
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Loss of a batch from `collate_rows`; also the share of tokens that are guessed right."""
         features = self.model.features(batch["ids"], batch["glances"])
-        logits, ids, _ = self.model.answer_logits(batch, features)
+        tokens = self.model.projector(features)
+        logits, ids, _ = self.model.answer_logits(batch, tokens)
         answers = F.cross_entropy(logits, ids)
         right = (logits.argmax(-1) == ids).float().mean()
         if "landmarks" not in batch:
             return {"loss": answers, "right": right.detach()}
+        told = {"answers": answers, **self._told(batch, features, tokens)}
+        loss = torch.stack([_WEIGHTS.get(name, 1.0) * each for name, each in told.items()]).sum()
+        return {
+            "loss": loss,
+            "right": right.detach(),
+            **{name: each.detach() for name, each in told.items()},
+        }
+
+    def _told(
+        self, batch: dict[str, Tensor], features_FND: Tensor, tokens_FMW: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of what the simulator knows beside answers."""
+        glances, named, marks = (batch[name] for name in ("glances", "named", "landmarks"))
         first = self.model.first_frames(batch["ids"])
         spelled = self.spelling(
-            self.model, features, batch["glances"], first, batch["named"], batch["landmarks"]
+            self.model, features_FND, tokens_FMW, glances, first, named, marks, batch["printed"]
         )
-        told = {"answers": answers.detach(), "spelling": spelled.detach(), "right": right.detach()}
-        loss = answers + _SPELLING_WEIGHT * spelled
-        if self.landmarks is None:
-            return {"loss": loss, **told}
-        dense = self.landmarks(features, batch["landmarks"])
-        return {"loss": loss + _LANDMARKS_WEIGHT * dense, "landmarks": dense.detach(), **told}
+        told = {"spelling": spelled}
+        if self.company is not None:
+            told["company"] = self.company(self.model, tokens_FMW, glances, named, marks)
+        if self.landmarks is not None:
+            told["landmarks"] = self.landmarks(features_FND, marks)
+        return told
 
     def export(self, directory: Path) -> None:
         """Write the model and the tokeniser of texts into `directory`, LoRA merged into it."""
@@ -154,7 +172,7 @@ class PreferenceObjective(AnswerObjective):
         self, model: VlmModel, tokenizer: PreTrainedTokenizerBase, beta: float = 0.1
     ) -> None:
         super().__init__(model, tokenizer)
-        self.landmarks = None
+        self.landmarks = self.company = None
         self.beta = beta
         reference = copy.deepcopy(model).requires_grad_(False).eval()
         # Not registered: it never changes, so that no checkpoint needs it.

@@ -12,6 +12,7 @@ from torch import nn
 from multimodal.errors import CheckpointError, ConfigError
 from worldmodel.checkpoint import resolve, verify
 from worldmodel.pipeline import KIND
+from worldmodel.readers import VLM_KINDS
 
 __all__ = ["InitialWeights"]
 
@@ -49,8 +50,29 @@ class InitialWeights:
             )
         return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
-    def load_into(self, model: nn.Module) -> None:
+    @classmethod
+    def of_answers(cls, model: str | Path) -> InitialWeights:
+        """The weights of a vision-language model.
+
+        Args:
+            model: a shipped name or a folder, of any stage that has a projector.
+
+        Raises:
+            CheckpointError: it is missing, torn, altered or no such model.
+        """
+        folder = resolve(model)
+        if verify(folder)["kind"] not in VLM_KINDS:
+            # Says what is there and what was expected.
+            verify(folder, VLM_KINDS[0])
+        path = folder / "model.safetensors"
+        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+    def load_into(self, model: nn.Module, partly: bool = False) -> None:
         """Overwrite a model's weights.
+
+        Args:
+            model: what gets them.
+            partly: whether weights that are not among these may stay as they are.
 
         Raises:
             ConfigError: the model has another architecture.
@@ -58,13 +80,12 @@ class InitialWeights:
         tensors = load_file(self.path)
         mine = {name: tuple(value.shape) for name, value in model.state_dict().items()}
         theirs = {name: tuple(value.shape) for name, value in tensors.items()}
-        if mine != theirs:
-            different = sorted(
-                name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)
-            )
+        names = theirs.keys() if partly else mine.keys() | theirs.keys()
+        different = sorted(name for name in names if mine.get(name) != theirs.get(name))
+        if different:
             raise ConfigError(
                 f"{self.path.parent} has another architecture than this run ({different[0]}: "
                 f"{theirs.get(different[0])} against {mine.get(different[0])}, and "
                 f"{len(different) - 1} more). Choose the size it was trained with: size=..."
             )
-        model.load_state_dict(tensors)
+        model.load_state_dict({name: t.float() for name, t in tensors.items()}, strict=not partly)

@@ -67,7 +67,7 @@ _DRAWS = 2**20
 _VALIDATION_CLIPS = 64
 _TOKENIZER_FRAMES = 1
 # Stages whose models may start from an earlier pipeline's weights.
-_CONTINUED = ("tokenizer", "dynamics", "layer_reader", "motion")
+_CONTINUED = ("tokenizer", "dynamics", "layer_reader", "motion", "instruct")
 # Where the probe of a world is trained; named, not imported, as those folders lie above this one.
 _PROBES = {"worldmodel/Push-v0": "envs.gap.probe_stage"}
 
@@ -156,10 +156,13 @@ class Source:
         """The weights that a stage's model starts from; None starts afresh.
 
         Raises:
-            CheckpointError: `initial` names no whole pipeline.
+            CheckpointError: `initial` names no whole pipeline, or for `instruct` no model that
+                answers.
         """
         if self.cfg.initial is None or stage not in _CONTINUED:
             return None
+        if stage == "instruct":
+            return InitialWeights.of_answers(self.cfg.initial)
         if stage in LAYER_STAGES and not (resolve(self.cfg.initial) / stage).is_dir():
             return None
         return InitialWeights.of(self.cfg.initial, stage)

@@ -148,9 +148,13 @@ def instruct_work(source: Source) -> Work:
     """Answers to questions: tower, projector and language model learn together."""
     folder = source.model("projector")
     tokenizer = load_text_tokenizer(folder / TEXT_FOLDER)
+    initial = source.initial("instruct")
 
     def build() -> AnswerObjective:
         model = VlmModel.from_pretrained(folder)
+        if initial is not None:
+            # Parts that a model of before lacks are what the projector's stage made of them.
+            initial.load_into(model, partly=True)
         return AnswerObjective(
             train_only(model, ["tower", "projector", "language"]),
             tokenizer,

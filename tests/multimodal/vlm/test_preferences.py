@@ -11,7 +11,7 @@ from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import load_text_tokenizer
 from multimodal.vlm.descriptions import false_objects
 from multimodal.vlm.language import small_language
-from multimodal.vlm.model import Projector, VlmModel
+from multimodal.vlm.model import VlmModel
 from multimodal.vlm.preferences import KEPT, PreferencePairs, collate_pairs, draw_preferences
 from multimodal.vlm.questioned import QuestionedPictures
 from multimodal.vlm.turns import Marks
@@ -75,15 +75,3 @@ def test_questions_beside_the_pairs_add_their_own_loss(parts):
     assert float(both["answers"]) > 0
     torch.testing.assert_close(both["loss"], alone["loss"] + both["answers"])
     torch.testing.assert_close(both["margin"], alone["margin"])
-
-
-def test_no_part_of_a_thing_drowns_the_others_whatever_its_size():
-    torch.manual_seed(0)
-    projector = Projector(12, 16, (2, 1), 16).eval()
-    features = torch.randn(1, 18, 12)
-    larger = features.clone()
-    larger[:, 16:, :4] *= 50
-    torch.testing.assert_close(projector(features), projector(larger), atol=1e-3, rtol=1e-2)
-    assert projector(features).shape == (1, 8 + 2, 16)
-    sizes = projector(features).square().mean(-1).sqrt()
-    torch.testing.assert_close(sizes, torch.full_like(sizes, 0.1), atol=1e-3, rtol=1e-2)
