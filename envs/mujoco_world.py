@@ -209,12 +209,23 @@ class MujocoWorld(gym.Env[Frame, NDArray[np.float32]]):
         Raises:
             ActionError: the action is malformed; the world is left as it was.
         """
+        self.advance(action)
+        reward, terminated, truncated = self._outcome()
+        return self.render(), reward, terminated, truncated, self._info()
+
+    def advance(self, action: Any) -> None:
+        """The physics of `step` alone: nothing is drawn, which takes longer than it.
+
+        Args:
+            action: float32 (A,), inside the action space.
+
+        Raises:
+            ActionError: the action is malformed; the world is left as it was.
+        """
         checked = checked_action(action, self.action_space)
         self._apply(checked)
         self._steps += 1
         self._settle_derived()
-        reward, terminated, truncated = self._outcome()
-        return self.render(), reward, terminated, truncated, self._info()
 
     def _settle_derived(self) -> None:
         """Recompute what follows from the state, leaving the state itself bit-equal.

@@ -73,57 +73,51 @@ def carry_out(
         max_ticks: actions at most.
         stop: set from another thread to halt.
         trace: where to write what happens.
-        judge: says after each tick whether the instruction has been carried out; without one the
-            world's own goal counts, where it tells.
+        judge: says after each tick, and once the world stands still, whether the instruction has
+            been carried out; without one the world's own goal counts, where it tells.
         tick_s: least duration of a tick, 0 for as fast as it goes.
     """
     frame, info = start
+    ask = judge or (lambda: _success(info))
     record = _Record(trace, frame)
-    success = judge() if judge else _success(info)
+    success = ask()
     decision: Decision | None = None
-    told: list[tuple[float, ...]] = []
-    ticks = 0
-    while ticks < max_ticks:
+    ended = False
+    while record.ticks < max_ticks and not ended:
         began = time.perf_counter()
-        privileged: dict[str, Any] = {
-            name: info[name] for name in ("state", "success") if name in info
-        }
-        decision = agent.act(Observation(frame, instruction, ticks, privileged))
+        known: dict[str, Any] = {name: info[name] for name in ("state", "success") if name in info}
+        decision = agent.act(Observation(frame, instruction, record.ticks, known))
         record.agent(agent)
         if stop is not None and stop.is_set():
             decision = Stop("I was told to stop.")
         if not isinstance(decision, Act):
             break
         frame, _, terminated, truncated, info = world.step(decision.action)
-        told.append(tuple(float(value) for value in decision.action))
-        ticks += 1
-        now = judge() if judge else _success(info)
-        success = now if success is None else success or bool(now)
-        record.tick(ticks, decision.action, frame, now, began)
-        if terminated or truncated:
-            decision = None if truncated else Stop("Done: the world says that the goal is reached.")
-            break
-        if tick_s:
+        now = ask()
+        success = _ever(success, now)
+        record.tick(decision.action, frame, now, began)
+        decision, ended = _after(terminated, truncated), terminated or truncated
+        if tick_s and not ended:
             time.sleep(max(0.0, tick_s - (time.perf_counter() - began)))
-    else:
-        decision = None
-    if ticks:
-        still, frame = _rest(world)
-        told.append(still)
+    if record.ticks:
+        frame, info = record.rest(world)
+        success = _ever(success, ask())
     status, message = _ended(decision, stop)
-    record.end(status, message, success, ticks)
-    frames = np.stack(record.frames)
+    record.end(status, message, success)
     return Outcome(
-        status, message, success, ticks, decision, record.timing_ms, frames, frame, tuple(told)
-    )
+        status, message, success, record.ticks, decision, record.timing_ms,
+        np.stack(record.frames), frame, tuple(record.told),
+    )  # fmt: skip
 
 
 class _Record:
-    """Keeps timings and frames, and writes the trace where there is one."""
+    """Keeps timings, frames and what the world was told; writes the trace where there is one."""
 
     def __init__(self, trace: Trace | None, frame: NDArray[np.uint8]) -> None:
         self._trace = trace
+        self.ticks = 0
         self.frames = [frame]
+        self.told: list[tuple[float, ...]] = []
         self.timing_ms: dict[str, list[float]] = {}
         self._timing: dict[str, float] = {}
         self._seen: dict[str, Any] = {}
@@ -142,7 +136,6 @@ class _Record:
 
     def tick(
         self,
-        step: int,
         action: NDArray[np.float32],
         frame: NDArray[np.uint8],
         success: bool | None,
@@ -152,24 +145,39 @@ class _Record:
         whole = round(1000 * (time.perf_counter() - began), 3)
         timing = self._timing | {"tick": whole, "act": whole - sum(self._timing.values())}
         self._keep({name: timing[name] for name in ("tick", "act")})
+        self.ticks += 1
         self.frames.append(frame)
+        self.told.append(tuple(float(value) for value in action))
         if self._trace:
-            self._trace.frame(step, frame)
+            self._trace.frame(self.ticks, frame)
             self._trace.note(
                 "tick",
-                step=step,
-                action=[float(value) for value in action],
+                step=self.ticks,
+                action=list(self.told[-1]),
                 seen=self._seen,
                 success=success,
                 timing_ms={name: round(value, 3) for name, value in timing.items()},
             )
 
-    def end(self, status: Status, message: str, success: bool | None, ticks: int) -> None:
+    def rest(self, world: gym.Env[Any, Any]) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Stand still for a tick: velocity actuators keep their last command otherwise.
+
+        Returns:
+            What is seen after it, and the world's info.
+        """
+        space = world.action_space
+        assert isinstance(space, gym.spaces.Box)
+        still = np.clip(np.zeros(space.shape, np.float32), space.low, space.high)
+        self.told.append(tuple(float(value) for value in still))
+        frame, _, _, _, info = world.step(still)
+        return frame, info
+
+    def end(self, status: Status, message: str, success: bool | None) -> None:
         """The last line."""
         if self._trace:
-            timing = self._timing if not ticks else {}
+            timing = self._timing if not self.ticks else {}
             self._trace.note(
-                "end", status=status, message=message, success=success, ticks=ticks,
+                "end", status=status, message=message, success=success, ticks=self.ticks,
                 timing_ms=timing,
             )  # fmt: skip
 
@@ -178,16 +186,15 @@ class _Record:
             self.timing_ms.setdefault(name, []).append(value)
 
 
-def _rest(world: gym.Env[Any, Any]) -> tuple[tuple[float, ...], NDArray[np.uint8]]:
-    """Stand still for a tick: velocity actuators keep their last command otherwise.
+def _after(terminated: bool, truncated: bool) -> Decision | None:
+    """What the end of the world's episode comes to; None where there is none, or time ran out."""
+    if terminated and not truncated:
+        return Stop("Done: the world says that the goal is reached.")
+    return None
 
-    Returns:
-        The action, and what is seen after it.
-    """
-    space = world.action_space
-    assert isinstance(space, gym.spaces.Box)
-    still = np.clip(np.zeros(space.shape, np.float32), space.low, space.high)
-    return tuple(float(value) for value in still), world.step(still)[0]
+
+def _ever(before: bool | None, now: bool | None) -> bool | None:
+    return now if before is None else before or bool(now)
 
 
 def _success(info: dict[str, Any]) -> bool | None:

@@ -30,7 +30,7 @@ def plan_speeds(
     """Time whole plans: proposals, rollouts, reading the frames, costs.
 
     The best of three counts: what else runs on the machine only ever slows a plan down. MuJoCo
-    renders every step, as stepping a world does; the learned model draws the frames that are read.
+    renders what is read, as the learned model does, and nothing in between.
 
     Args:
         cfg: the verb's configuration; candidates, horizon and iterations are fixed here.

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from agents.language.steps import Step
+from agents.language.steps import AtWall, InZone, Step
 from envs.push import PushWorld
 from multimodal.language import INSTRUCTION_PHRASES, Scene, SceneObject, instruction
 from multimodal.language.vocabulary import COLOURS, SHAPES, WALLS
@@ -76,11 +76,20 @@ def clear_tasks(world: PushWorld, count: int) -> list[Task]:
 
 def _step(thing: SceneObject, scene: Scene, rng: np.random.Generator, taken: str) -> Step:
     """A step with an object, to a place where it is not yet and nothing else was put."""
-    places = [{"kind": "in_zone", "zone": zone.colour} for zone in scene.zones if _far(thing, zone)]
-    places += [{"kind": "at_wall", "wall": wall} for wall in WALLS if _far_from(thing, wall)]
-    steps = [Step(colour=thing.colour, shape=thing.shape, until=place) for place in places]  # type: ignore[arg-type]
+    places: list[InZone | AtWall] = [InZone(zone=zone.colour) for zone in scene.zones]  # type: ignore[arg-type]
+    places += [AtWall(wall=wall) for wall in WALLS]  # type: ignore[arg-type]
+    steps = [step for place in places if (step := _open(thing, place, scene))]
     free = [step for step in steps if step.until.words() != taken]
     return free[int(rng.integers(len(free)))]
+
+
+def _open(thing: SceneObject, place: InZone | AtWall, scene: Scene) -> Step | None:
+    """The step that brings a thing to a place, None where it begins as good as done."""
+    if isinstance(place, InZone):
+        far = _far(thing, next(zone for zone in scene.zones if zone.colour == place.zone))
+    else:
+        far = _far_from(thing, place.wall)
+    return Step(colour=thing.colour, shape=thing.shape, until=place) if far else None  # type: ignore[arg-type]
 
 
 def _far(thing: SceneObject, zone: object) -> bool:
@@ -101,20 +110,22 @@ def _said(step: Step, phrase: int) -> str:
 
 
 def swapped(world: PushWorld, tasks: Sequence[Task]) -> list[Task]:
-    """For each task with a choice: the same scene and place, another object.
+    """For each task with a choice: the same scene and place, another object that is not there yet.
 
     Args:
         world: to look scenes up in.
-        tasks: clear ones; those of two steps, and scenes with one object, are left out.
+        tasks: clear ones; those of two steps are left out, and those in whose scenes nothing else
+            could be brought to that place.
     """
     found = []
     for task in tasks:
-        scene = truth_of(world, task.seed)
-        others = [thing for thing in scene.objects if thing.colour != task.steps[0].colour]
-        if len(task.steps) > 1 or not others:
+        if len(task.steps) > 1:
             continue
-        old = task.steps[0]
-        new = Step(colour=others[0].colour, shape=others[0].shape, until=old.until)  # type: ignore[arg-type]
+        scene, old = truth_of(world, task.seed), task.steps[0]
+        others = [thing for thing in scene.objects if thing.colour != old.colour]
+        new = next((step for thing in others if (step := _open(thing, old.until, scene))), None)
+        if new is None:
+            continue
         text = task.text.replace(f"{old.colour} {old.shape}", f"{new.colour} {new.shape}")
         found.append(Task(task.seed, text, (new,), "swapped"))
     return found

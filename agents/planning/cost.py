@@ -25,7 +25,7 @@ REACH_M: Final = TABLE_HALF_M - PUSHER_RADIUS_M
 _CLEARANCE_M: Final = CONTACT_M + 0.008
 _ROOM_WEIGHT: Final = 1.5
 _UNSEEN_M: Final = 0.1
-_DISTURBED_WEIGHT: Final = 0.3
+_DISTURBED_WEIGHT: Final = 0.6
 
 Points = NDArray[np.float64]
 
@@ -37,13 +37,14 @@ class Place:
     Attributes:
         zone_m: middle of the zone (x, y), or None for a wall.
         wall: index into WALLS, or -1 for a zone.
-        margin_m: how far inside the border of success an object has to be to count as there;
-            readings are off by a few millimetres.
+        margin_m: how far inside the border of success an object has to be to count as there:
+            readings are off by two millimetres, and the middle of a ball that has rolled by six
+            more, which nobody sees.
     """
 
     zone_m: tuple[float, float] | None
     wall: int = -1
-    margin_m: float = 0.004
+    margin_m: float = 0.008
 
     def aim_m(self, object_m: Points) -> Points:
         """The point (..., 2) at which objects (..., 2) should arrive."""
@@ -123,11 +124,17 @@ class GoalCost:
         approach = _around(pusher_m, np.clip(behind, -REACH_M, REACH_M), object_m)
         return np.where(missing <= 0, 0.0, missing + approach + _ROOM_WEIGHT * squeezed)
 
+    def others_m(self) -> Points:
+        """Where the objects are that shall stay put (M, 2)."""
+        return self.start.position_m[self._others()]
+
+    def _others(self) -> NDArray[np.bool_]:
+        return (self.start.presence > 0.5) & (np.arange(len(self.start.presence)) != self.colour)
+
     def _disturbed(self, bodies: Bodies) -> Points:
         """Metres (N,) by which other objects were pushed about, weighted."""
-        others = (self.start.presence > 0.5) & (np.arange(len(self.start.presence)) != self.colour)
         moved = np.linalg.norm(bodies.position_m[:, -1] - self.start.position_m, axis=-1)
-        counted = (bodies.presence[:, -1] > 0.5) & others
+        counted = (bodies.presence[:, -1] > 0.5) & self._others()
         total: Points = (np.clip(moved - 0.01, 0, 0.1) * counted).sum(-1)
         return _DISTURBED_WEIGHT * total
 

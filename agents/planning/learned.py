@@ -44,6 +44,8 @@ class LearnedModel:
         self.pipeline = pipeline
         self.probe = probe
         self._carried: CarriedBodies | None = None
+        # Asked for at every imagined step, where diffusers would look through all modules.
+        self._device_type = pipeline.device.type
         self._dtype = choose_compute().dtype if dtype is None else dtype
         self._frames: deque[NDArray[np.uint8]] = deque(maxlen=context)
         self._actions: deque[NDArray[np.float32]] = deque(maxlen=context - 1)
@@ -65,6 +67,7 @@ class LearnedModel:
         """
         if not self._frames:
             raise StateError("The model has seen no frame; call observe(frame, None) first.")
+        self._device_type = self.pipeline.device.type
         frames = np.stack(self._frames)[None]
         actions = np.stack(self._actions)[None] if len(frames[0]) > 1 else None
         state = self.pipeline.reset(frames, actions)
@@ -100,7 +103,7 @@ class LearnedModel:
         lower = self._dtype != torch.float32
         with (
             warnings.catch_warnings(),
-            torch.autocast(self.pipeline.device.type, self._dtype, enabled=lower),
+            torch.autocast(self._device_type, self._dtype, enabled=lower),
         ):
             # Norms stay in float32, which is what it warns of.
             warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")

@@ -128,6 +128,7 @@ class _Search:
             count,
             self.horizon,
             self._rng,
+            cost.others_m(),
         )
         parts = [pushes]
         if before is not None and count < self.candidates:

@@ -22,6 +22,10 @@ _STEP_M: Final = 0.1 * PUSHER_SPEED_M_S
 _ANGLES_DEG: Final = (0, 12, -12, 25, -25, 42, -42, 62, -62, 85, -85)
 _ASIDE_M: Final = (0.007, -0.007, 0.013, -0.013)
 _OBJECT_REACH_M: Final = TABLE_HALF_M - 0.028
+# Between the middles of the pusher and a body that it passes by, corners included.
+_PASSING_M: Final = CONTACT_M + 0.006
+# What lies further ahead than this is steered around later.
+_AHEAD_M: Final = 0.11
 
 
 def push_proposals(
@@ -31,8 +35,12 @@ def push_proposals(
     count: int,
     horizon: int,
     rng: np.random.Generator,
+    others_m: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Sequences of actions that push an object towards a place, the straight way first.
+
+    The first goes straight at it, whatever stands in between. All others go around what is not to
+    be pushed, on their way to the object.
 
     Args:
         pusher_m: where the pusher is (2,).
@@ -41,17 +49,24 @@ def push_proposals(
         count: how many sequences; the first fifteen are the same every time, others are drawn.
         horizon: actions in each.
         rng: of the drawn ones.
+        others_m: where the other objects are (M, 2); None for none.
 
     Returns:
         float32 (count, horizon, 2) in [-1, 1].
     """
+    none = np.zeros((0, 2))
+    others = none if others_m is None else others_m
     fixed = [(np.deg2rad(angle), 0.0) for angle in _ANGLES_DEG] + [(0.0, a) for a in _ASIDE_M]
-    sequences = []
-    for number in range(count):
+    sequences = [_push(pusher_m, object_m, place, horizon, *fixed[0], none)]
+    if len(others):
+        around = _push(pusher_m, object_m, place, horizon, *fixed[0], others)
+        if not np.array_equal(around, sequences[0]):
+            sequences.append(around)
+    for number in range(1, count):
         drawn = (rng.normal(0, 0.6), rng.normal(0, 0.008))
         angle, aside_m = fixed[number] if number < len(fixed) else drawn
-        sequences.append(_push(pusher_m, object_m, place, horizon, angle, aside_m))
-    return np.stack(sequences)
+        sequences.append(_push(pusher_m, object_m, place, horizon, angle, aside_m, others))
+    return np.stack(sequences[:count])
 
 
 def _push(
@@ -61,6 +76,7 @@ def _push(
     horizon: int,
     angle: float,
     aside_m: float,
+    others_m: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """One push at an angle to the way and off the object's middle; the angle fades on the way."""
     pusher, thing = pusher_m.copy(), object_m.copy()
@@ -74,12 +90,50 @@ def _push(
         side = np.array([-along[1], along[0]]) / max(float(np.linalg.norm(along)), 1e-9)
         aimed = thing + aside_m * side
         target = np.clip(aimed + along, -REACH_M, REACH_M)
-        actions[step] = push_action(pusher, aimed, target)
+        action = push_action(pusher, aimed, target)
+        if len(others_m) and np.linalg.norm(thing - pusher) > CONTACT_M + _STEP_M:
+            action = _steered(action, pusher, thing, others_m)
+        actions[step] = action
         pusher = np.clip(pusher + _STEP_M * actions[step], -REACH_M, REACH_M)
         thing, touched = _given_way(pusher, thing)
         if touched:
             angle *= 0.85
     return actions
+
+
+def _steered(
+    action: NDArray[np.float32],
+    pusher_m: NDArray[np.float64],
+    thing_m: NDArray[np.float64],
+    others_m: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """The action, turned so far that it passes by the first body in its way."""
+    speed = float(np.linalg.norm(action))
+    if speed < 1e-6:
+        return action
+    unit = action / speed
+    offset = others_m - pusher_m
+    ahead, beside = offset @ unit, _left_of(offset, unit)
+    blocking = (ahead > 0) & (ahead < _AHEAD_M) & (np.abs(beside) < _PASSING_M)
+    if not blocking.any():
+        return action
+    nearest = int(np.where(blocking, ahead, np.inf).argmin())
+    # Past it on the side that lies nearer to the object's: the action's own may change each step.
+    side = 1.0 if _left_of(offset[nearest], thing_m - pusher_m) >= 0 else -1.0
+    distance = max(float(np.linalg.norm(offset[nearest])), 1e-6)
+    tangent = np.arcsin(min(1.0, _PASSING_M / distance))
+    bearing = np.arctan2(side * beside[nearest], ahead[nearest])
+    turned = _turned(unit, -side * float(tangent - bearing))
+    scaled: NDArray[np.float32] = (turned * speed / max(1.0, speed * np.abs(turned).max())).astype(
+        np.float32
+    )
+    return scaled
+
+
+def _left_of(points: NDArray[np.float64], way: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far points (..., 2) lie to the left of a direction, times its length."""
+    found: NDArray[np.float64] = points @ np.array([-way[1], way[0]])
+    return found
 
 
 def _turned(way: NDArray[np.float64], angle: float) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,17 +18,16 @@ __all__ = ["SimulatedLanes", "SimulatedModel"]
 
 @dataclass(frozen=True, eq=False)
 class SimulatedLanes:
-    """N saved states of a MuJoCo world and the frames seen there, uint8 (N, H, W, 3)."""
+    """N saved states of a MuJoCo world."""
 
     states: tuple[WorldState, ...]
-    frames: NDArray[np.uint8]
 
 
 class SimulatedModel:
     """Imagines with a rendered MuJoCo world, lane after lane; the world is put back afterwards.
 
     It sees what a learned model sees, frames through the same probe, so that planning differs in
-    nothing but whose future it is.
+    nothing but whose future it is. Frames are drawn where they are read.
 
     Args:
         world: the world to plan in; it is restored after each step.
@@ -42,25 +43,35 @@ class SimulatedModel:
 
     def reset(self) -> SimulatedLanes:
         """The present of the world, one lane."""
-        return SimulatedLanes((self.world.save_state(),), self.world.render()[None])
+        return SimulatedLanes((self.world.save_state(),))
 
     def clone(self, state: SimulatedLanes, lanes: int) -> SimulatedLanes:
         """One lane, `lanes` times."""
-        return SimulatedLanes(state.states * lanes, np.repeat(state.frames, lanes, axis=0))
+        return SimulatedLanes(state.states * lanes)
 
     def step(self, state: SimulatedLanes, actions_NA: NDArray[np.float32]) -> SimulatedLanes:
-        """Restore, step and render each lane."""
-        present = self.world.save_state()
-        states, frames = [], []
-        try:
+        """Restore and step each lane."""
+        states = []
+        with self._put_back():
             for lane, action in zip(state.states, actions_NA, strict=True):
                 self.world.restore_state(lane)
-                frames.append(self.world.step(action)[0])
+                self.world.advance(action)
                 states.append(self.world.save_state())
-        finally:
-            self.world.restore_state(present)
-        return SimulatedLanes(tuple(states), np.stack(frames))
+        return SimulatedLanes(tuple(states))
 
     def read(self, state: SimulatedLanes) -> Bodies:
-        """Read the frames of N lanes."""
-        return read_bodies(self.probe, state.frames)
+        """Draw and read N lanes."""
+        frames = []
+        with self._put_back():
+            for lane in state.states:
+                self.world.restore_state(lane)
+                frames.append(self.world.render())
+        return read_bodies(self.probe, np.stack(frames))
+
+    @contextmanager
+    def _put_back(self) -> Iterator[None]:
+        present = self.world.save_state()
+        try:
+            yield
+        finally:
+            self.world.restore_state(present)

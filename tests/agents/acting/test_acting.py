@@ -85,6 +85,19 @@ def test_stop_is_honoured_within_one_tick_and_the_pusher_comes_to_rest(world, ha
     assert np.abs(world.named_state()["pusher_velocity_m_s"]).max() < 0.02
 
 
+def test_what_comes_true_while_the_world_comes_to_rest_counts(world, hasty):
+    start = world.reset(seed=SEED)
+    asked = []
+
+    def judge():
+        asked.append(world.named_state()["pusher_velocity_m_s"])
+        return len(asked) > 4
+
+    outcome = carry_out(world, hasty, world.goal.instruction(), start, max_ticks=3, judge=judge)
+    assert (outcome.ticks, outcome.success, len(asked)) == (3, True, 5)
+    assert np.abs(asked[-1]).max() < 0.02 < np.abs(asked[-2]).max()
+
+
 def test_a_trace_holds_every_stage_and_replays_bit_for_bit(world, hasty, tmp_path):
     start = world.reset(seed=SEED)
     with Trace(tmp_path) as trace:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from agents.acting.judge import Judge
 from agents.evaluation.decisions import INJECTED, signed_scene, with_text
 from agents.evaluation.page import verdict
 from agents.evaluation.speech import recorded
@@ -42,6 +43,13 @@ def test_swapped_tasks_differ_in_the_object_alone(world):
         assert other.steps[0].until == task.steps[0].until
         assert other.steps[0].colour != task.steps[0].colour
         assert parse(other.text).wishes[0].objects[0].colour == other.steps[0].colour
+
+
+def test_no_task_begins_solved_nor_does_its_swapped_one(world):
+    tasks = clear_tasks(world, 80)
+    for task in (*tasks, *swapped(world, tasks)):
+        truth_of(world, task.seed)
+        assert not any(Judge(world, [step])() for step in task.steps), task
 
 
 def test_ambiguous_tasks_have_two_meanings_and_impossible_ones_none(world):

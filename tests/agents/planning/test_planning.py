@@ -17,6 +17,7 @@ from agents.planning import (
 from agents.planning.planners import coloured_noise
 from agents.planning.proposals import push_proposals
 from envs.push import PushWorld
+from envs.push_scene import PUSHER_SPEED_M_S
 from multimodal.errors import ConfigError, StateError
 from worldmodel.pipeline import WorldModelPipeline
 
@@ -99,6 +100,34 @@ def test_some_proposal_pushes_the_object_most_of_the_way_in_mujoco(scene, eyes):
     before = cost.place.missing_m(start.position_m[cost.colour])
     assert cost.place.missing_m(seen.bodies.position_m[:, -1, cost.colour]).min() < 0.5 * before
     assert len({each.tobytes() for each in pushes}) == 9
+
+
+def test_proposals_after_the_first_go_around_what_is_not_to_be_pushed():
+    pusher_m, object_m = np.array([-0.15, 0.0]), np.array([0.1, 0.0])
+    other_m = np.array([[-0.03, 0.0]])
+    place, rng = Place((0.18, 0.0)), np.random.default_rng(0)
+    pushes = push_proposals(pusher_m, object_m, place, 12, 12, rng, other_m)
+    assert pushes.shape == (12, 12, 2)
+    assert np.abs(pushes).max() <= 1
+    ways_m = pusher_m + np.cumsum(0.1 * PUSHER_SPEED_M_S * pushes, axis=1)
+    gaps_m = np.linalg.norm(ways_m - other_m, axis=-1).min(1)
+    assert gaps_m[0] < 0.02, "the first goes straight on"
+    assert gaps_m[1:].min() > 0.04
+    assert (ways_m[1:, -1, 0] > 0.0).all(), "and arrives behind it"
+    free = push_proposals(pusher_m, object_m, place, 12, 12, rng)
+    far = push_proposals(pusher_m, object_m, place, 12, 12, rng, np.array([[0.0, 0.18]]))
+    assert np.array_equal(free, far), "what is not in the way changes nothing"
+
+
+def test_pushing_another_object_aside_costs_its_way(eyes):
+    start = bodies([-0.1, 0.0], [0.1, 0.0])[0, 0]
+    start.presence[3], start.position_m[3] = 1.0, (0.0, 0.1)
+    cost = GoalCost(0, Place((0.18, 0.0)), start)
+    assert np.array_equal(cost.others_m(), [[0.0, 0.1]])
+    left, moved = (Bodies.stack([Bodies.stack([start])]) for _ in range(2))
+    moved.position_m[..., 3, 0] = 0.06
+    more = cost(moved, (4,), 4) - cost(left, (4,), 4)
+    assert more == pytest.approx(0.6 * 0.05)
 
 
 @pytest.mark.parametrize("beta", [0.0, 2.0])
