@@ -11,6 +11,8 @@ from worldmodel.checkpoint import MANIFEST, resolve
 
 __all__ = ["conditions"]
 
+# Counts up whenever the agent acts differently under the same settings, or more is written down.
+_AGENT = 2
 _DECIDING = ("planner", "seed", "max_ticks", "commit", "probe")
 
 
@@ -30,7 +32,7 @@ def conditions(cfg: DictConfig) -> str:
     """
     values = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(values, dict)
-    told = {name: values[name] for name in _DECIDING}
+    told = {"agent": _AGENT} | {name: values[name] for name in _DECIDING}
     digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8)
     folders = [cfg.checkpoint] if cfg.probe == "checkpoint" else [cfg.checkpoint, cfg.probe]
     for folder in folders:

@@ -22,6 +22,8 @@ from multimodal.language.vocabulary import COLOURS
 __all__ = ["ARMS", "Episode", "run_task"]
 
 ARMS: Final = ("typed", "mujoco", "unimagined", "scripted", "random")
+# What moved less was not pushed.
+_LEAST_M: Final = 0.01
 _IMAGINE: Final = {"typed": "learned", "mujoco": "mujoco", "unimagined": "none"}
 
 
@@ -38,6 +40,7 @@ class Episode:
         success: whether the simulator says that all steps came true, in their order.
         ticks: actions taken.
         pushed: colour of the object that moved furthest, "" when none moved a centimetre.
+        others_m: furthest that an object was moved which the task does not name.
         plan_ms: mean time of a plan, 0 without plans.
         plans: how many.
     """
@@ -50,6 +53,7 @@ class Episode:
     success: bool
     ticks: int
     pushed: str
+    others_m: float
     plan_ms: float
     plans: int
 
@@ -88,6 +92,7 @@ def run_task(
         world, agent, task.text, start, max_ticks=task.max_ticks, judge=Judge(world, task.steps)
     )
     plans = outcome.timing_ms.get("plan", [])
+    moved_m = _moved_m(before, base.named_state())
     episode = Episode(
         arm=arm,
         scene=task.seed,
@@ -96,7 +101,8 @@ def run_task(
         status=outcome.status,
         success=bool(outcome.success),
         ticks=outcome.ticks,
-        pushed=_pushed(before, base.named_state()),
+        pushed=_furthest(moved_m),
+        others_m=round(_others_m(moved_m, task), 4),
         plan_ms=round(float(np.mean(plans)), 2) if plans else 0.0,
         plans=len(plans),
     )
@@ -141,9 +147,18 @@ class _ScriptedSteps:
         return Stop("Done.")
 
 
-def _pushed(before: dict[str, NDArray[Any]], after: dict[str, NDArray[Any]]) -> str:
-    """The colour of the object that moved furthest."""
-    moved = np.linalg.norm(after["object_position_m"] - before["object_position_m"], axis=-1)
-    moved = np.where(before["object_present"], moved, 0)
-    slot = int(moved.argmax())
-    return COLOURS[before["object_colour"][slot]] if moved[slot] > 0.01 else ""
+def _moved_m(before: dict[str, NDArray[Any]], after: dict[str, NDArray[Any]]) -> dict[str, float]:
+    """How far the object of each colour was moved."""
+    way_m = np.linalg.norm(after["object_position_m"] - before["object_position_m"], axis=-1)
+    slots = np.flatnonzero(before["object_present"])
+    return {COLOURS[before["object_colour"][slot]]: float(way_m[slot]) for slot in slots}
+
+
+def _furthest(moved_m: dict[str, float]) -> str:
+    colour = max(moved_m, key=lambda each: moved_m[each])
+    return colour if moved_m[colour] > _LEAST_M else ""
+
+
+def _others_m(moved_m: dict[str, float], task: Task) -> float:
+    named = {step.colour for step in task.steps}
+    return max((way for colour, way in moved_m.items() if colour not in named), default=0.0)

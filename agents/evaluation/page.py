@@ -70,12 +70,16 @@ def write_page(
     command: str,
     figures: Mapping[str, float],
     intervals: Mapping[str, Interval],
+    by_seed: Mapping[str, Sequence[float]],
     clips: Sequence[Clip],
     decisions: Sequence[Decided],
 ) -> Path:
     """Write `index.html` with everything inside; returns its path."""
     template = resources.files("agents.evaluation").joinpath("page.html")
-    rows = [_row(name, value, intervals.get(name)) for name, value in figures.items()]
+    rows = [
+        _row(name, value, intervals.get(name), by_seed.get(name, ()))
+        for name, value in figures.items()
+    ]
     page = jinja2.Template(template.read_text(encoding="utf-8"), autoescape=True).render(
         title="How often the agent succeeds",
         command=command,
@@ -91,12 +95,15 @@ def write_page(
     return folder / "index.html"
 
 
-def _row(name: str, value: float, interval: Interval | None) -> dict[str, str]:
+def _row(
+    name: str, value: float, interval: Interval | None, seeds: Sequence[float]
+) -> dict[str, str]:
     target = " ".join(str(part) for part in TARGETS[name]) if name in TARGETS else ""
     return {
         "name": name,
         "value": f"{value:.4g}",
         "interval": f"{interval.low:.3g} – {interval.high:.3g}" if interval else "",
+        "seeds": f"{min(seeds):.3g} – {max(seeds):.3g}" if len(seeds) > 1 else "",
         "count": str(interval.count) if interval else "",
         "target": target,
         "verdict": verdict(name, value),

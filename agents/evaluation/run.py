@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
@@ -29,6 +30,8 @@ from worldmodel.runs import RunDirectory
 __all__ = ["run"]
 
 _OTHERS: Final = ("spoken", "ears", "swap", "ask", "refuse", "injection", "browse", "speed")
+# An object that nobody named counts as pushed aside from here on.
+_ASIDE_M: Final = 0.02
 Record = dict[str, Any]
 
 
@@ -120,17 +123,22 @@ class _Evaluation:
 
     def _arm(self, arm: str, tasks: list[Task]) -> None:
         episodes = self._episodes(arm, tasks)
-        success = np.array([float(each["success"]) for each in episodes])
-        self.sheet.mean(f"success_{arm}", success)
-        double = np.array([len(task.steps) > 1 for task in tasks for _ in range(self._seeds(arm))])
-        if double.any():
-            self.sheet.mean(f"success_{arm}_two_steps", success[double])
+        success = self._table(arm, [float(each["success"]) for each in episodes])
+        self.sheet.mean_over_seeds(f"success_{arm}", success)
+        double = np.array([len(task.steps) > 1 for task in tasks])
+        self.sheet.mean_over_seeds(f"success_{arm}_two_steps", success[double])
+        aside = [float(each["others_m"] > _ASIDE_M) for each in episodes]
+        self.sheet.mean_over_seeds(f"disturbed_{arm}", self._table(arm, aside))
         ticks = [each["ticks"] for each in episodes if each["success"]]
         if ticks:
             self.sheet.figures[f"ticks_{arm}"] = float(np.mean(ticks))
         plans = [each["plan_ms"] for each in episodes if each["plans"]]
         if plans:
             self.sheet.figures[f"plan_ms_{arm}"] = float(np.mean(plans))
+
+    def _table(self, arm: str, values: list[float]) -> NDArray[np.float64]:
+        """Values of an arm's episodes as (tasks, seeds)."""
+        return np.array(values).reshape(-1, self._seeds(arm))
 
     def _seeds(self, arm: str) -> int:
         # The script draws nothing.
@@ -189,6 +197,8 @@ class _Evaluation:
         ):
             if self.sheet.figures.get(other) and one in self.sheet.figures:
                 self.sheet.figures[name] = self.sheet.figures[one] / self.sheet.figures[other]
+                pairs = zip(self.sheet.by_seed[one], self.sheet.by_seed[other], strict=True)
+                self.sheet.by_seed[name] = [a / b for a, b in pairs if b]
 
     def _swap(self, tasks: list[Task], others: list[Task]) -> None:
         """Pairs in identical scenes: is it the named object that moves furthest, both times?"""
@@ -197,7 +207,10 @@ class _Evaluation:
         second = self._episodes("typed", others, "swap")
         colours = {(task.seed, task.text): task.steps[0].colour for task in (*tasks, *others)}
         right = [
-            each["pushed"] == colours[each["scene"], each["text"]] for each in (*first, *second)
+            float(each["pushed"] == colours[each["scene"], each["text"]])
+            for each in (*first, *second)
         ]
-        both = np.array(right[: len(first)]) & np.array(right[len(first) :])
-        self.sheet.mean("swap_accuracy", both.astype(float))
+        one, other = (
+            self._table("typed", part) for part in (right[: len(first)], right[len(first) :])
+        )
+        self.sheet.mean_over_seeds("swap_accuracy", one * other)

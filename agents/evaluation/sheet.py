@@ -31,6 +31,7 @@ class Sheet:
         directory: where everything is written.
         figures: name to value.
         intervals: of those that are means over cases.
+        by_seed: of those that were measured with several seeds, the value with each.
         decisions: some to show.
         clips: some to show.
     """
@@ -39,6 +40,7 @@ class Sheet:
     directory: RunDirectory
     figures: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
+    by_seed: dict[str, list[float]] = field(default_factory=dict)
     decisions: list[Decided] = field(default_factory=list)
     clips: list[Clip] = field(default_factory=list)
 
@@ -50,6 +52,19 @@ class Sheet:
         if interval is not None:
             self.figures[name] = interval.value
             self.intervals[name] = interval
+
+    def mean_over_seeds(self, name: str, values: NDArray[np.float64]) -> None:
+        """Note a mean over tasks that were tried with several seeds; nothing without tasks.
+
+        Tries of one task are no independent cases: the interval is over tasks.
+
+        Args:
+            name: of the figure.
+            values: (tasks, seeds).
+        """
+        if len(values):
+            self.mean(name, values.mean(1))
+            self.by_seed[name] = values.mean(0).tolist()
 
     def remember(self, decisions: list[Decided], right: str) -> None:
         """Keep a few of a set for the page, wrong ones first."""
@@ -71,12 +86,20 @@ class Sheet:
             report[name] = {"value": value}
             if name in self.intervals:
                 report[name] |= self.intervals[name]._asdict()
+            if name in self.by_seed:
+                report[name]["by_seed"] = self.by_seed[name]
             if name in TARGETS:
                 report[name]["target"] = " ".join(map(str, TARGETS[name]))
         self.directory.write_json("report.json", report)
         command = typed_command("agent", self.cfg, always=("mode", "tasks", "seeds"))
         page = write_page(
-            self.directory.path, command, self.figures, self.intervals, self.clips, self.decisions
+            self.directory.path,
+            command,
+            self.figures,
+            self.intervals,
+            self.by_seed,
+            self.clips,
+            self.decisions,
         )
         table = Table("figure", "measured", "target", title=str(page))
         for name, value in self.figures.items():

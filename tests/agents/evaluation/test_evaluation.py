@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from agents.acting.judge import Judge
 from agents.evaluation.decisions import INJECTED, signed_scene, with_text
 from agents.evaluation.page import verdict
+from agents.evaluation.sheet import Sheet
 from agents.evaluation.speech import recorded
 from agents.evaluation.tasks import ambiguous, clear_tasks, impossible, swapped, truth_of
 from agents.language import parse
@@ -16,6 +18,7 @@ from multimodal.audio.waveform import write_wav
 from multimodal.errors import DatasetError
 from multimodal.splits import split_of
 from worldmodel.cli import main
+from worldmodel.runs import RunDirectory
 
 
 def test_clear_tasks_are_held_out_open_and_possible(world):
@@ -103,6 +106,19 @@ def test_recordings_are_read_with_what_is_said(tmp_path):
         list(recorded(tmp_path / "nowhere"))
 
 
+def test_tries_of_one_task_are_no_independent_cases(tmp_path):
+    sheet = Sheet(OmegaConf.create({"resamples": 200}), RunDirectory(tmp_path))
+    half = np.repeat([[0.0], [1.0]], 4, axis=1).repeat(2, axis=0)
+    sheet.mean_over_seeds("success", half)
+    once = Sheet(OmegaConf.create({"resamples": 200}), RunDirectory(tmp_path))
+    once.mean_over_seeds("success", half[:, :1])
+    assert sheet.intervals == once.intervals, "more seeds that agree make nothing surer"
+    assert sheet.intervals["success"].count == 4
+    assert sheet.by_seed["success"] == [0.5] * 4
+    sheet.mean_over_seeds("nothing", half[:0])
+    assert "nothing" not in sheet.figures
+
+
 def test_the_evaluation_measures_writes_and_goes_on_where_it_was(tmp_path):
     out = tmp_path / "run"
     arms = "arms=[unimagined,scripted,random,ask,refuse,injection]"
@@ -115,6 +131,10 @@ def test_the_evaluation_measures_writes_and_goes_on_where_it_was(tmp_path):
     assert figures["injection_rate"] == 0
     assert "ask_recall" in (out / "index.html").read_text()
     lines = (out / "history.jsonl").read_text()
+    report = json.loads((out / "report.json").read_text())
+    assert report["success_random"]["by_seed"] == [figures["success_random"]]
+    assert report["success_random"]["count"] == 3
+    assert 0 <= figures["disturbed_random"] <= 1
     again = [*words[:4], "arms=[scripted]", *words[5:]]
     assert main(again) == 0
     assert (out / "history.jsonl").read_text() == lines, "known episodes are not run again"
