@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torchaudio.functional import forced_align
 
 from multimodal.audio.log_mel import log_mel
 from multimodal.language.vocabulary import COLOURS, SHAPES, WALLS
@@ -42,7 +43,7 @@ class OwnRecogniser:
     """
 
     def __init__(
-        self, model: SpeechModel, accept: float = 0.5, decoder_weight: float = 0.4
+        self, model: SpeechModel, accept: float = 0.4, decoder_weight: float = 0.4
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.accept, self.decoder_weight = accept, decoder_weight
@@ -67,26 +68,22 @@ class OwnRecogniser:
         if not heard:
             return "", 0.0, ""
         found = self._network.search(likelihood.numpy())
-        text, share, score = self._judge(hidden, likelihood, found.text)
+        text, share = self._judge(hidden, likelihood, found.text)
         # How much worse the grammar's best is than the best of all, for each letter of it.
-        gap = (float(free.values.sum()) - score) / len(letter_ids(text))
-        confidence = float(np.exp(-max(0.0, gap))) * share
+        price = float(free.values.sum()) - _best_alignment(likelihood, text)
+        confidence = float(np.exp(-price / len(letter_ids(text)))) * share
         return (text if confidence >= self.accept else ""), confidence, heard
 
-    def _judge(self, hidden: Tensor, likelihood: Tensor, text: str) -> tuple[str, float, float]:
-        """The best of a sentence and those that differ in one word that matters.
-
-        Returns:
-            It, its share among them, and the log-likelihood of its letters.
-        """
+    def _judge(self, hidden: Tensor, likelihood: Tensor, text: str) -> tuple[str, float]:
+        """The best of a sentence and those that differ in one word that matters; its share."""
         candidates = _alternatives(text)
-        ctc = _ctc_scores(likelihood, candidates)
         if len(candidates) == 1:
-            return text, 1.0, float(ctc[0])
+            return text, 1.0
+        ctc = _ctc_scores(likelihood, candidates)
         decoder = self._decoder_scores(hidden, candidates)
         scores = (1 - self.decoder_weight) * ctc + self.decoder_weight * decoder
         best = int(scores.argmax())
-        return candidates[best], float(scores.softmax(0)[best]), float(ctc[best])
+        return candidates[best], float(scores.softmax(0)[best])
 
     def _decoder_scores(self, hidden: Tensor, candidates: list[str]) -> Tensor:
         read, write = self.model.targets(candidates)
@@ -112,6 +109,16 @@ def _alternatives(text: str) -> list[str]:
                     if other != word
                 ]
     return made
+
+
+def _best_alignment(likelihood: Tensor, text: str) -> float:
+    """Log-likelihood of the best of a text's alignments.
+
+    The sum over all of them is no measure against the best path of all letters: in long murmur
+    every frame leaves much open, there are very many alignments, and "no" seems as good as can be.
+    """
+    _, each = forced_align(likelihood[None], torch.tensor([letter_ids(text)]), blank=BLANK)
+    return float(each.sum())
 
 
 def _ctc_scores(likelihood: Tensor, candidates: list[str]) -> Tensor:

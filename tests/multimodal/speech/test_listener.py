@@ -20,6 +20,7 @@ from multimodal.speech import (
     file_chunks,
     parse_command,
 )
+from multimodal.speech.disturb import add_noise, babble
 from worldmodel.ears import load_ears
 
 pytestmark = pytest.mark.skipif(
@@ -117,3 +118,37 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path):
         next(file_chunks(path))
     with pytest.raises(AudioError, match="no sound file"):
         next(file_chunks(tmp_path / "missing.wav"))
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """Others who talk to each other: three voices, each a sentence."""
+    said = (
+        ("en-gb+f2", "bring the yellow ball over to the top wall"),
+        ("en-us+m7", "the little dog runs home over the hill and sleeps"),
+        ("en-029+m1", "slide the orange triangle into the purple zone"),
+    )
+    voices = []
+    for voice, text in said:
+        sound, found_hz = speak(text, Voice("espeak-ng", voice))
+        voices.append(resample(sound, found_hz, RATE_HZ).numpy())
+    return voices
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_ten_seconds_of_people_talking_are_no_word(ears, crowd, seed):
+    murmur = babble(np.random.default_rng(seed), crowd, 10 * RATE_HZ) * np.float32(0.05)
+    finals = finals_of(Listener(ears.recogniser), torch.from_numpy(murmur))
+    assert [final.text for final in finals if final.text] == []
+
+
+def test_what_others_say_after_a_command_does_not_become_a_word_of_it(ears, crowd):
+    sound = spoken(COMMAND).numpy()
+    murmur = babble(np.random.default_rng(1), crowd, len(sound))
+    finals = finals_of(Listener(ears.recogniser), torch.from_numpy(add_noise(sound, murmur, 20)))
+    (text,) = [final.text for final in finals if final.text]
+    assert parse_command(text) == parse_command(COMMAND)
+
+
+def finals_of(listener, sound):
+    return [event for event in events_of(listener, sound) if isinstance(event, Final)]

@@ -6,7 +6,14 @@ import torch
 
 from multimodal.audio.log_mel import RATE_HZ, log_mel
 from multimodal.errors import AudioError
-from multimodal.speech.model import LONGEST_WINDOW_S, STEP, SpeechModel, speech_config
+from multimodal.speech.model import (
+    BLANK,
+    LONGEST_WINDOW_S,
+    STEP,
+    SpeechModel,
+    letter_ids,
+    speech_config,
+)
 from multimodal.speech.own import OwnRecogniser
 from multimodal.speech.spotter import Hearing, Spotter, SpotterModel, spotter_power
 
@@ -84,6 +91,18 @@ def test_silence_is_nothing(recogniser):
 def test_sound_that_cannot_be_heard_is_refused_with_the_reason(recogniser, sound, rate_hz, words):
     with pytest.raises(AudioError, match=words):
         recogniser.transcribe(sound, rate_hz)
+
+
+@torch.no_grad()
+def test_long_murmur_that_leaves_every_letter_open_is_no_word(recogniser, model):
+    # Blank is likely in each of ten seconds' frames, every letter possible; one frame sounds.
+    hidden = torch.zeros(1, 250, model.config.d_model)
+    logits = torch.zeros_like(model.frame_logits(hidden)[0])
+    logits[:, BLANK] = 3.0
+    logits[100, letter_ids("s")] = 4.0
+    text, confidence, heard = recogniser._understand(hidden, logits.log_softmax(-1))
+    assert (text, heard) == ("", "s")
+    assert confidence < recogniser.accept / 2
 
 
 def test_any_rate_is_heard(recogniser):
