@@ -151,6 +151,34 @@ def test_frames_after_the_end_do_not_count(tmp_path: Path) -> None:
         torch.testing.assert_close(objective(**batch)["loss"], figures["loss"])
 
 
+def test_gains_are_learned_of_every_number_of_frames_that_they_differ_for(tmp_path: Path) -> None:
+    flat, latents = recorded(tmp_path, (12, 12))
+    bound = np.full(2, 2, np.float32)
+    data = CompactClips(flat, latents, "train", 12, 0, 64, -bound, bound)
+    items = data.__getitems__(list(range(64)))
+    batch = {name: torch.stack([item[name] for item in items]) for name in items[0]}
+    objective = CompactObjective(*parts())
+    torch.manual_seed(0)
+    objective(**batch)["loss"].backward()
+    for gain in (objective.dynamics.pose_gain, objective.dynamics.motion_gain):
+        assert gain.grad is not None
+        assert bool((gain.grad.abs().amax(1) > 0).all()), "the last serves all frames after it"
+
+
+def test_tokens_are_jittered_in_training_alone(tmp_path: Path) -> None:
+    flat, latents = recorded(tmp_path)
+    items = clips(flat, latents).__getitems__(list(range(8)))
+    batch = {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+    def loss(jitter: float, training: bool) -> float:
+        objective = CompactObjective(*parts(), jitter=jitter).train(training)
+        torch.manual_seed(0)
+        return float(objective(**batch)["state_loss"].detach())
+
+    assert loss(0.5, False) == loss(0.0, False)
+    assert loss(0.5, True) != loss(0.0, True)
+
+
 def test_the_objective_learns_to_tell_state_and_reward(tmp_path: Path) -> None:
     flat, latents = recorded(tmp_path)
     data = clips(flat, latents)

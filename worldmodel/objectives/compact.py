@@ -7,9 +7,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from worldmodel.compact import TOKENS, CompactDynamics, CompactTokenizer
+from worldmodel.compact import DEED, TOKENS, CompactDynamics, CompactTokenizer
+from worldmodel.dynamics import Memory
 
 __all__ = ["CompactObjective"]
+
+# What each error weighs; the pose's weighs 1.
+_PICTURE, _REWARD, _END, _STATE = 5.0, 0.3, 1.0, 2.0
+# A blow that sends everything flying must not outweigh all else: deviations from where it is linear.
+_BLOW = 0.3
 
 
 class CompactObjective(nn.Module):
@@ -18,23 +24,33 @@ class CompactObjective(nn.Module):
     At every frame the pose must draw the picture, pose and motion must tell the recorded state,
     reward and termination; what was foreseen must agree with what the eye sees.
 
+    Few numbers say where an arm is, and a pose has many: what pushes it off the poses there are
+    would grow from step to step. So tokens are jittered before each step, and the dynamics learns
+    to lead back (Sanchez-Gonzalez et al. 2020, arXiv 2002.09405).
+
     Args:
         tokenizer: whose eye and hand learn; its trunk stays as it is.
         dynamics: learns with it.
-        watched: frames of a clip that are seen before it goes on blindly.
-        pictures: share of the frames whose picture is drawn, which costs most.
+        watched: most frames of a clip that are seen before it goes on blindly; how many is drawn.
+            Gains are learned of frames that are watched: more than the dynamics' `context`.
+        compared: frames after those at which the eye says what should have been foreseen.
+        jitter: noise before each step in training, as a share of how far poses and motions spread.
+        pictures: share of the frames whose picture is drawn.
     """
 
     def __init__(
         self,
         tokenizer: CompactTokenizer,
         dynamics: CompactDynamics,
-        watched: int = 4,
+        watched: int = 10,
+        compared: int = 2,
+        jitter: float = 0.03,
         pictures: float = 0.12,
     ) -> None:
         super().__init__()
         self.tokenizer, self.dynamics = tokenizer, dynamics
-        self.watched, self.pictures = watched, pictures
+        self.watched, self.compared = watched, compared
+        self.jitter, self.pictures = jitter, pictures
         tokenizer.trunk.requires_grad_(False)
 
     def forward(
@@ -60,46 +76,25 @@ class CompactObjective(nn.Module):
         """
         batch, frames = latents.shape[:2]
         there = (torch.arange(frames, device=length.device) < length[:, None]).float()
-        # The eye costs most: it looks at what is watched, and at the last frame to compare with.
-        looked = sorted({*range(min(self.watched, frames)), frames - 1})
+        looked = self._looked(frames)
         seen = self.tokenizer.pose(latents[:, looked].flatten(0, 1).float())
         poses = seen.new_zeros(batch, frames, seen.shape[-1])
         poses[:, looked] = seen.unflatten(0, (batch, len(looked)))
         tokens, foreseen = self._followed(poses, actions, fresh)
-        later = there[:, 1:]
-        after = torch.tensor([index - 1 for index in looked if index])
-        miss = (foreseen[:, after] - poses[:, after + 1]).square().mean(-1)
-        figures = {
-            "pose_loss": _mean(miss, later[:, after]),
-            "picture_loss": 0.5
-            * (
-                self._picture_loss(poses[:, looked], latents[:, looked], there[:, looked])
-                + self._picture_loss(foreseen, latents[:, 1:], later)
-            ),
-        }
-        logits = self.dynamics.outcome(tokens[:, 1:].flatten(0, 1), tokens.new_zeros(0))
-        reward_loss, end_loss = self.dynamics.outcome.losses(
-            logits, rewards.flatten(), ends.flatten()
-        )
-        figures["reward_loss"] = _mean(reward_loss.view_as(later), later)
-        figures["end_loss"] = _mean(end_loss.view_as(later), later)
-        with torch.no_grad():
-            told = self.dynamics.outcome.expect(logits[0]).view_as(later)
-            figures["reward_error"] = _mean((told - rewards).abs(), later)
-        loss = figures["pose_loss"] + 5 * figures["picture_loss"]
-        loss = loss + 0.3 * figures["reward_loss"] + figures["end_loss"]
+        figures = self._sight_losses(poses, foreseen, latents, there, looked)
+        loss = figures["pose_loss"] + _PICTURE * figures["picture_loss"]
+        figures |= self._outcome_losses(tokens, rewards, ends, there)
+        loss = loss + _REWARD * figures["reward_loss"] + _END * figures["end_loss"]
         if self.dynamics.readout is not None:
-            miss = self._state_miss(tokens, state)
-            # A blow that sends everything flying must not outweigh all else.
-            figures["state_loss"] = _mean(
-                nn.functional.smooth_l1_loss(
-                    miss, torch.zeros_like(miss), reduction="none", beta=0.3
-                ).mean(-1),
-                there,
-            )
-            loss = loss + 2 * figures["state_loss"]
-            figures["state_error"] = _mean(miss[:, -1].abs().mean(-1), there[:, -1])
+            figures |= self._state_losses(tokens, state, there)
+            loss = loss + _STATE * figures["state_loss"]
         return {"loss": loss, **figures}
+
+    def _looked(self, frames: int) -> list[int]:
+        """Frames that the eye looks at, which costs most: all that may be watched, few later."""
+        first = min(self.watched, frames)
+        later = first + torch.randperm(frames - first)[: self.compared]
+        return [*range(first), *sorted(later.tolist())]
 
     def _followed(self, poses: Tensor, actions: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, T, 3, E) of all frames, and poses foreseen for all but the first."""
@@ -107,12 +102,15 @@ class CompactObjective(nn.Module):
         still = torch.zeros_like(poses[:, 0])
         tokens = [torch.stack([poses[:, 0], still, still], 1)]
         memory = self.dynamics.start(tokens[0])
+        most = min(self.watched, frames)
         # Where an episode begins everything rests, and one frame is enough.
-        watched = torch.where(
-            fresh & (torch.arange(batch, device=fresh.device) % 2 == 0), 1, self.watched
-        )
+        least = torch.where(fresh, 1, min(2, most))
+        share = torch.rand(batch, device=poses.device)
+        watched = least + (share * (most + 1 - least)).long()
+        spread = self._spread(poses[:, :most])
         foreseen = []
         for step in range(frames - 1):
+            memory = self._jittered(memory, spread)
             prediction = self.dynamics.predict(memory, actions[:, step])
             ahead = prediction.latents
             foreseen.append(ahead[:, 0])
@@ -124,6 +122,30 @@ class CompactObjective(nn.Module):
         assert stacked.shape[2] == TOKENS
         return stacked, torch.stack(foreseen, 1)
 
+    @torch.no_grad()
+    def _spread(self, poses: Tensor) -> Tensor:
+        """How far poses (B, T, E) and their changes spread, (2, E)."""
+        change = poses.diff(dim=1) if poses.shape[1] > 1 else torch.zeros_like(poses)
+        return torch.stack([part.flatten(0, 1).std(0) for part in (poses, change)])
+
+    def _jittered(self, memory: Memory, spread: Tensor) -> Memory:
+        if not self.training or self.jitter == 0:
+            return memory
+        tokens = memory.latents
+        noise = self.jitter * spread * torch.randn_like(tokens[:, :DEED])
+        return memory._replace(latents=torch.cat([tokens[:, :DEED] + noise, tokens[:, DEED:]], 1))
+
+    def _sight_losses(
+        self, poses: Tensor, foreseen: Tensor, latents: Tensor, there: Tensor, looked: list[int]
+    ) -> dict[str, Tensor]:
+        """Errors of the poses that were foreseen, and of the pictures of seen and foreseen ones."""
+        before = [index - 1 for index in looked if index]
+        after = [index + 1 for index in before]
+        miss = (foreseen[:, before] - poses[:, after]).square().mean(-1)
+        seen = self._picture_loss(poses[:, looked], latents[:, looked], there[:, looked])
+        ahead = self._picture_loss(foreseen, latents[:, 1:], there[:, 1:])
+        return {"pose_loss": _mean(miss, there[:, after]), "picture_loss": 0.5 * (seen + ahead)}
+
     def _picture_loss(self, poses: Tensor, latents: Tensor, there: Tensor) -> Tensor:
         """Error of the pictures of poses (B, T, E), at some of the frames that are there."""
         rows = there.flatten().nonzero()[:, 0]
@@ -132,11 +154,34 @@ class CompactObjective(nn.Module):
         drawn = self.tokenizer.drawn(poses.flatten(0, 1)[pick])
         return (drawn - latents.flatten(0, 1)[pick].float()).square().mean()
 
-    def _state_miss(self, tokens: Tensor, state: Tensor) -> Tensor:
-        """Error (B, T, S) of the state read off, in standard deviations."""
-        assert self.dynamics.readout is not None
-        read = self.dynamics.readout(tokens[:, :, :2].flatten(2))
-        return read - (state - self.dynamics.state_mean) / self.dynamics.state_scale
+    def _outcome_losses(
+        self, tokens: Tensor, rewards: Tensor, ends: Tensor, there: Tensor
+    ) -> dict[str, Tensor]:
+        """Errors of reward and termination of having come to each frame but the first."""
+        head, later = self.dynamics.outcome, there[:, 1:]
+        logits = head(tokens[:, 1:].flatten(0, 1), tokens.new_zeros(0))
+        reward_loss, end_loss = head.losses(logits, rewards.flatten(), ends.flatten())
+        with torch.no_grad():
+            told = head.expect(logits[0]).view_as(later)
+            error = _mean((told - rewards).abs(), later)
+        return {
+            "reward_loss": _mean(reward_loss.view_as(later), later),
+            "end_loss": _mean(end_loss.view_as(later), later),
+            "reward_error": error,
+        }
+
+    def _state_losses(self, tokens: Tensor, state: Tensor, there: Tensor) -> dict[str, Tensor]:
+        """Errors of the state (B, T, S) read off, in standard deviations."""
+        dynamics = self.dynamics
+        assert dynamics.readout is not None
+        read = dynamics.readout(tokens[:, :, :DEED].flatten(2))
+        true = (state - dynamics.state_mean) / dynamics.state_scale
+        loss = nn.functional.smooth_l1_loss(read, true, reduction="none", beta=_BLOW)
+        last = (read - true)[:, -1].abs().mean(-1)
+        return {
+            "state_loss": _mean(loss.mean(-1), there),
+            "state_error": _mean(last, there[:, -1]),
+        }
 
     def export(self, directory: Path) -> None:
         """Write both models in diffusers' form."""

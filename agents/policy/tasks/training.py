@@ -43,7 +43,10 @@ __all__ = ["evaluate_task", "recording_of", "train_task"]
 
 # What recordings, worlds and policies of all rounds depend on.
 _RECORDED = ("env_id", "options", "size_px", "episode_steps")
-_WORLD = ("channels", "hidden", "members", "clip_frames", "world_batch", "world_learning_rate")
+_WORLD = (
+    *("channels", "hidden", "members", "clip_frames", "watched", "jitter"),
+    *("world_batch", "world_learning_rate"),
+)
 _DREAMS = ("policy_width", "lanes", "horizon", "longest", "fresh", "doubt", "improvement")
 _FIGURES = "rounds.json"
 # Episodes of a seed begin so many seeds after those of the one before.

@@ -190,7 +190,7 @@ def _objective(
     )
     dynamics.state_mean.copy_(torch.from_numpy(told.mean(0)))
     dynamics.state_scale.copy_(torch.from_numpy(np.maximum(told.std(0), 1e-3)))
-    return CompactObjective(tokenizer, dynamics)
+    return CompactObjective(tokenizer, dynamics, watched=cfg.watched, jitter=cfg.jitter)
 
 
 def _go_on_from(objective: CompactObjective, before: Path) -> None:
