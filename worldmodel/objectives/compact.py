@@ -14,7 +14,8 @@ __all__ = ["CompactObjective"]
 
 # What each error weighs; the pose's weighs 1.
 _PICTURE, _REWARD, _END, _STATE = 5.0, 0.3, 1.0, 2.0
-# A blow that sends everything flying must not outweigh all else: deviations from where it is linear.
+# Deviations beyond which an error counts linearly: a blow that sends everything flying must not
+# outweigh all else.
 _BLOW = 0.3
 
 
