@@ -1,90 +1,122 @@
-"""Speech as 25 integers a second, made to be understood: the nearest of a few hundred sounds.
+"""Speech as 12.5 integers a second, made to be understood: what a recogniser makes of 80 ms.
 
-The codec's codes keep a waveform, voice and all; these keep which sound is being made. Each is the
-nearest centre to 40 ms of log-mel bands whose mean over the utterance, most of what a voice and a
-microphone add, is taken away (as k-means units of HuBERT, arXiv 2106.07447, but of plain features).
+The codec's codes keep a waveform, voice and all; these keep what is being said. The first layers of
+a recogniser look at neighbouring sounds, a few rounded numbers remain of every 80 ms, and letters
+are read off those numbers alone, so that a unit means the same whoever speaks (as CosyVoice's S3
+tokens, arXiv 2407.05407, and GLM-4-Voice's, arXiv 2412.02612, which are quantised states of a
+supervised recogniser too).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
-from multimodal.audio.log_mel import log_mel
+from multimodal import fsq
+from multimodal.audio.log_mel import BANDS, log_mel
 from multimodal.errors import AudioError
+from multimodal.image_codes import REACH
+from multimodal.speech.model import FRAMES_A_STEP, LETTERS, Near, SpeechModel, levelled
 
-__all__ = ["SpeechUnits", "unit_features"]
+__all__ = ["FRAMES", "SpeechUnits", "unit_features"]
 
-_BANDS = 20
-_STACKED = 4
-UNITS_PER_S = 100 / _STACKED
+_STATES: Final = 2
+FRAMES: Final = _STATES * FRAMES_A_STEP
+"""Frames of the features that a unit stands for: 80 ms."""
+_HIDDEN: Final = 96
 
 
 def unit_features(audio: Tensor | NDArray[Any]) -> Tensor:
-    """Features (T, 80) of a sound (samples,) at 16 kHz: 4 frames of 20 bands each 40 ms.
+    """Log-mel features float32 (80, F) of a sound (samples,) at 16 kHz, F a multiple of 8.
 
     Raises:
-        AudioError: malformed audio.
+        AudioError: malformed audio, or shorter than 80 ms.
     """
     bands = log_mel(torch.as_tensor(audio)[None], window_s=None)[0]
-    coarse = bands.unflatten(0, (_BANDS, -1)).mean(1)
-    coarse = coarse - coarse.mean(-1, keepdim=True)
-    frames = coarse.shape[1] // _STACKED * _STACKED
+    frames = bands.shape[1] // FRAMES * FRAMES
     if not frames:
-        raise AudioError("the sound is shorter than 40 ms, the length of a unit.")
-    return coarse[:, :frames].T.unflatten(0, (-1, _STACKED)).flatten(1)
+        raise AudioError("the sound is shorter than 80 ms, the length of a unit.")
+    return bands[:, :frames]
 
 
 class SpeechUnits(ModelMixin, ConfigMixin):
-    """Centres of log-mel features.
+    """The first layers of a recogniser, rounded.
 
     Args:
-        units: K, how many centres.
+        width: channels.
+        near: blocks that look at neighbours.
+        levels: of each digit of a unit.
+        digits: of a unit: levels ** digits units.
     """
 
-    centres: Tensor
-
     @register_to_config
-    def __init__(self, units: int = 256) -> None:
+    def __init__(self, width: int = 144, near: int = 4, levels: int = 5, digits: int = 5) -> None:
         super().__init__()
-        # A parameter, so that it is kept with the weights; nothing trains it by gradient.
-        self.centres = nn.Parameter(torch.zeros(units, _BANDS * _STACKED), requires_grad=False)
+        self.conv1 = nn.Conv1d(FRAMES_A_STEP // 2 * BANDS, width, 3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(Near(width, 1 + number // 2) for number in range(near))
+        self.narrow = nn.Sequential(
+            nn.LayerNorm(_STATES * width), nn.Linear(_STATES * width, digits)
+        )
+        self.letters = nn.Sequential(
+            nn.Linear(digits, _HIDDEN), nn.GELU(), nn.Linear(_HIDDEN, _STATES * (1 + LETTERS))
+        )
 
-    @torch.no_grad()
-    def learn(self, features: Tensor, seed: int = 0) -> None:
-        """Find the centres by k-means.
+    @property
+    def units(self) -> int:
+        """How many units there are."""
+        return int(self.config.levels**self.config.digits)
 
-        Args:
-            features: (X, 80), many more than there are units.
-            seed: of the start.
+    def start_from(self, recogniser: SpeechModel) -> None:
+        """Take over the first layers of a trained recogniser of the same width.
 
         Raises:
-            AudioError: fewer features than units.
+            RuntimeError: of another width or fewer blocks.
         """
-        if len(features) < len(self.centres):
-            raise AudioError(
-                f"{len(features)} features make no {len(self.centres)} units; give more speech."
-            )
-        rng = np.random.default_rng(seed)
-        found, _ = kmeans2(
-            features.double().numpy(), len(self.centres), iter=12, minit="points", rng=rng
-        )
-        self.centres.copy_(torch.from_numpy(found))
+        encoder: Any = recogniser.model.encoder
+        self.conv1.load_state_dict(encoder.conv1.state_dict())
+        self.conv2.load_state_dict(encoder.conv2.state_dict())
+        for mine, theirs in zip(self.blocks, recogniser.near, strict=True):
+            mine.load_state_dict(theirs.state_dict())
+
+    def states(self, features: Tensor) -> Tensor:
+        """What is heard around every 40 ms: float (B, F / 4, width) of features (B, 80, F)."""
+        stacked = levelled(features).unflatten(2, (-1, FRAMES_A_STEP // 2))
+        hidden = F.gelu(self.conv1(stacked.transpose(2, 3).flatten(1, 2)))
+        hidden = F.gelu(self.conv2(hidden)).transpose(1, 2)
+        for each in self.blocks:
+            hidden = each(hidden)
+        return hidden
+
+    def numbers(self, states: Tensor) -> Tensor:
+        """What is rounded: float (B, T / 2, digits) of states (B, T, width)."""
+        return REACH * torch.tanh(self.narrow(states.unflatten(1, (-1, _STATES)).flatten(2)))
+
+    def letter_logits(self, numbers: Tensor) -> Tensor:
+        """Logits (..., 2, 27) of the blank and each letter in either half of a unit's time."""
+        return self.letters(numbers / REACH).unflatten(-1, (_STATES, 1 + LETTERS))
 
     @torch.no_grad()
-    def encode(self, audio: Tensor | NDArray[Any]) -> NDArray[np.int64]:
-        """A sound (samples,) at 16 kHz as units int64 (T, 1), 25 a second.
+    def meanings(self) -> Tensor:
+        """How probable every unit makes the blank and the letters, float32 (units, 54)."""
+        config: Any = self.config
+        numbers = fsq.dequantize(torch.arange(self.units)[:, None], config.levels, config.digits)
+        return self.letter_logits(numbers).float().softmax(-1).flatten(1)
+
+    @torch.no_grad()
+    def encode(self, audio: Tensor | NDArray[Any]) -> NDArray[Any]:
+        """A sound (samples,) at 16 kHz as units int64 (T, 1), 12.5 a second.
 
         Raises:
             AudioError: malformed audio, or shorter than a unit.
         """
-        nearest = torch.cdist(unit_features(audio), self.centres.float()).argmin(-1)
-        ids: NDArray[np.int64] = nearest[:, None].numpy()
+        states = self.states(unit_features(audio)[None])
+        found = fsq.quantize(self.numbers(states), self.config.levels, 1)
+        ids: NDArray[Any] = found[0].numpy()
         return ids

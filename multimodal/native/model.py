@@ -20,6 +20,8 @@ from multimodal.tower import attention_kind
 __all__ = ["NativeModel"]
 
 _STD = 0.02
+# What a code stands for says more at first than which one it is.
+_KNOWN = 5
 
 
 class NativeModel(ModelMixin, ConfigMixin):
@@ -82,36 +84,12 @@ class NativeModel(ModelMixin, ConfigMixin):
             nn.init.normal_(table.weight, std=_STD)
         self.register_buffer("known_digits", digits_of_codes(*digits), persistent=False)
         self.read_digits = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(digits[0] * digits[1], width),
-                nn.GELU(),
-                nn.Linear(width, width, bias=False),
-            )
-            for _ in range(columns)
+            _digit_reader(digits[0] * digits[1], width) for _ in range(columns)
         )
-        for net in self.read_digits:
-            assert isinstance(net, nn.Sequential)
-            last = net[-1]
-            assert isinstance(last, nn.Linear)
-            nn.init.normal_(last.weight, std=5 * _STD / width**0.5)
         self.register_buffer("known_sounds", torch.zeros(self.words.audio[1], bands))
         self.read_sounds = nn.Linear(bands, width, bias=False)
-        nn.init.normal_(self.read_sounds.weight, std=_STD / bands**0.5)
-        config = LlamaConfig(
-            vocab_size=1,
-            hidden_size=width,
-            intermediate_size=hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=heads,
-            max_position_embeddings=length,
-            bos_token_id=None,
-            eos_token_id=None,
-        )
-        config._attn_implementation = attention_kind()
-        self.body = LlamaModel(config)
-        # Its own table of embeddings would be a second one.
-        self.body.embed_tokens = None
+        nn.init.normal_(self.read_sounds.weight, std=_KNOWN * _STD / bands**0.5)
+        self.body = _body(width, hidden, layers, heads, length)
 
     @classmethod
     def from_pretrained(cls, folder: Any, **options: Any) -> Any:
@@ -148,8 +126,18 @@ class NativeModel(ModelMixin, ConfigMixin):
         values: Tensor,
         positions: Tensor,
         cache: DynamicCache | None = None,
+        table: Tensor | None = None,
     ) -> Tensor:
         """The last hidden state (B, L, width) of rows from `multimodal.sequence.assemble`.
+
+        Args:
+            ids: of the tokens, int64 (B, L), as all but the last three.
+            modalities: theirs.
+            within: places inside images, sounds and actions.
+            values: of continuous actions, float (B, L, A).
+            positions: in the row.
+            cache: of the tokens before.
+            table: what `table` gave, where it is at hand.
 
         Raises:
             SequenceError: a row is longer than the model has positions.
@@ -160,7 +148,8 @@ class NativeModel(ModelMixin, ConfigMixin):
                 f"{self.config.length}; leave something out."
             )
         in_image = torch.where(modalities == Modality.IMAGE, within, 0)
-        embedded = F.embedding(ids, self.table()) + self.modality(modalities)
+        table = self.table() if table is None else table
+        embedded = F.embedding(ids, table) + self.modality(modalities)
         embedded = embedded + self.place(in_image) + self.value(values.to(self.dtype))
         return self.body(
             inputs_embeds=embedded,
@@ -169,6 +158,41 @@ class NativeModel(ModelMixin, ConfigMixin):
             use_cache=cache is not None,
         ).last_hidden_state
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Logits (..., ids) of the token that follows each hidden state."""
-        return hidden @ self.table().T.to(hidden.dtype)
+    def logits(self, hidden: Tensor, table: Tensor | None = None) -> Tensor:
+        """Logits (..., ids) of the token that follows each hidden state; `table` as in `hidden`."""
+        return hidden @ (self.table() if table is None else table).T.to(hidden.dtype)
+
+    def likeness(self, ids: Tensor, table: Tensor) -> Tensor:
+        """How much tokens look like each word before anything else is read, logits (X, text).
+
+        Args:
+            ids: int64 (X,).
+            table: what `table` gave.
+        """
+        looks = F.rms_norm(F.embedding(ids, table).float(), table.shape[1:])
+        return looks @ table[: self.words.text].float().T
+
+
+def _digit_reader(numbers: int, width: int) -> nn.Sequential:
+    last = nn.Linear(width, width, bias=False)
+    nn.init.normal_(last.weight, std=_KNOWN * _STD / width**0.5)
+    return nn.Sequential(nn.Linear(numbers, width), nn.GELU(), last)
+
+
+def _body(width: int, hidden: int, layers: int, heads: int, length: int) -> LlamaModel:
+    config = LlamaConfig(
+        vocab_size=1,
+        hidden_size=width,
+        intermediate_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=length,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    config._attn_implementation = attention_kind()
+    body = LlamaModel(config)
+    # Its own table of embeddings would be a second one.
+    body.embed_tokens = None
+    return body

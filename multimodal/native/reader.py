@@ -58,6 +58,11 @@ class NativeReader:
                 f"{self.model.words.image[1]:,} values, these image codes make {made[0]} with "
                 f"{made[1]:,}; use those it was trained on."
             )
+        if (1, self.units.units) != self.model.words.audio:
+            raise CheckpointError(
+                f"this native model hears {self.model.words.audio[1]:,} units of speech, these "
+                f"make {self.units.units:,}; use those it was trained on."
+            )
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, trunk: VideoTokenizer) -> NativeReader:
@@ -100,7 +105,7 @@ class NativeReader:
         """Speech (samples,) as a segment.
 
         Raises:
-            AudioError: malformed audio, or shorter than 40 ms.
+            AudioError: malformed audio, or shorter than 80 ms.
         """
         return Segment.audio(self.units.encode(resample(audio, rate_hz, _RATE_HZ)))
 

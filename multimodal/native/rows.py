@@ -17,13 +17,13 @@ from transformers import PreTrainedTokenizerBase
 from multimodal.audio.speech import SpeechCorpus, Utterance
 from multimodal.audio.units import SpeechUnits
 from multimodal.audio.waveform import read_audio, resample
-from multimodal.clip_data import allowed_rows
+from multimodal.clip_data import allowed_rows, token_at
 from multimodal.errors import ConfigError
 from multimodal.flat import FlatEpisodes
 from multimodal.image_codes import ImageCodes
-from multimodal.language import Question, Scene, ask
+from multimodal.language import COLOURS, SHAPES, Question, Scene, ask
 from multimodal.native.requests import DRAW, TRANSCRIBE
-from multimodal.sequence import ActionBins, Segment, Vocabulary, assemble
+from multimodal.sequence import ActionBins, Modality, Segment, Vocabulary, assemble
 from multimodal.text_tokenizer import encode_text
 from multimodal.vlm.descriptions import describe, description
 
@@ -34,15 +34,19 @@ _KINDS = ("colour", "shape", "count", "existence")
 _RATE_HZ = 16_000
 _TRIES = 8
 # How much of a kind is in one row: rows of all kinds are about as long.
-_HEARD = 4
+_HEARD = 5
 _WRITTEN = 6
-_SPOKEN = 2
+_SPOKEN = 3
 _DRAWN = 3
 _ACTED = 2
 _SPAN = 4
 _TOLD_FIRST = 0.25
 # Of a recorded sentence: as it is, slower and lower, faster and higher, with noise or without.
 _TAKES = ((1.0, None), (0.88, None), (1.12, 25.0), (0.94, 18.0), (1.06, None))
+
+
+Shown = tuple[list[Segment], list[int]]
+"""A row's segments, and the frames that its pictures are of."""
 
 
 @dataclass(eq=False)
@@ -68,7 +72,7 @@ class Senses:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """All ids."""
-        groups, units = int(self.codes.config.groups), int(self.units.config.units)
+        groups, units = int(self.codes.config.groups), self.units.units
         actions = (len(self.bins.low), self.bins.bins)
         return Vocabulary.of(self.tokenizer, (groups, self.codes.codes), (1, units), actions)
 
@@ -94,10 +98,11 @@ class Senses:
         return Segment.audio(self._heard[utterance.file, take])
 
     @torch.no_grad()
-    def picture(self, latents_NC: NDArray[np.float16], learn: bool = False) -> Segment:
-        """A frame's latents."""
-        codes = self.codes.encode(torch.from_numpy(np.array(latents_NC))[None].float())
-        return Segment.image(codes[0].numpy(), learn)
+    def seen(self, latents_NC: NDArray[np.float16]) -> NDArray[np.int64]:
+        """Codes (N, groups) of a frame's latents."""
+        latents = torch.from_numpy(np.array(latents_NC))[None].float()
+        codes: NDArray[np.int64] = self.codes.encode(latents)[0].numpy()
+        return codes
 
 
 def spoken_question(
@@ -119,7 +124,9 @@ class NativeRows(Dataset[dict[str, NDArray[Any]]]):
     "see": a picture, questions and answers in text and speech, and a description; "hear": speech
     and what is said; "draw": descriptions and their pictures; "act": two pictures and the mean
     action between them, several times. A spoken question is written down before it is answered
-    (as SpeechGPT's chain of modality, arXiv 2305.11000).
+    (as SpeechGPT's chain of modality, arXiv 2305.11000). Beside what `assemble` gives, a row holds
+    "named" int64 (L, 2): of the code at the middle of an object, its shape and colour counted from
+    1, and 0 elsewhere.
 
     Args:
         flat: the scenes.
@@ -161,6 +168,7 @@ class NativeRows(Dataset[dict[str, NDArray[Any]]]):
         self.takes = len(_TAKES) if split == "train" else 1
         self.rows = rows[(count > 0) & (count <= most)]
         self.ends = np.repeat(flat.starts[1:] - 1, np.diff(flat.starts))
+        self._codes: dict[int, NDArray[np.int16]] = {}
         self.utterances = senses.corpus.of(split)
         self.spoken: dict[str, list[Utterance]] = defaultdict(list)
         for each in self.utterances:
@@ -176,13 +184,18 @@ class NativeRows(Dataset[dict[str, NDArray[Any]]]):
         kind = ROW_KINDS[int(rng.choice(len(ROW_KINDS), p=self.shares))]
         row = int(rng.choice(self.rows))
         make = {"see": self._see, "hear": self._hear, "draw": self._draw, "act": self._act}[kind]
-        return assemble(make(row, rng), self.senses.vocabulary)
+        segments, shown = make(row, rng)
+        laid = assemble(segments, self.senses.vocabulary)
+        laid["named"] = np.zeros((len(laid["ids"]), 2), np.int64)
+        inside = (laid["modalities"] == Modality.IMAGE) & (laid["within"] > 0)
+        laid["named"][inside] = np.concatenate([*(self._named(k) for k in shown), np.zeros((0, 2))])
+        return laid
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
         """Several rows at once."""
         return [self[index] for index in indices]
 
-    def _see(self, row: int, rng: np.random.Generator) -> list[Segment]:
+    def _see(self, row: int, rng: np.random.Generator) -> Shown:
         senses, scene = self.senses, Scene.from_state(self.flat.state, row)
         turns: list[list[Segment]] = []
         for kind in rng.choice(_KINDS, _WRITTEN, p=(0.3, 0.4, 0.1, 0.2)):
@@ -199,35 +212,52 @@ class NativeRows(Dataset[dict[str, NDArray[Any]]]):
         answers = [each for k in order for each in turns[k]]
         # Mostly last: what was told already has not to be seen any more.
         first = rng.random() < _TOLD_FIRST
-        picture = senses.picture(self.latents[row])
-        return [picture, *(told if first else []), *answers, *([] if first else told)]
+        rest = [*told, *answers] if first else [*answers, *told]
+        return [self._picture(row), *rest], [row]
 
-    def _hear(self, row: int, rng: np.random.Generator) -> list[Segment]:
+    def _hear(self, row: int, rng: np.random.Generator) -> Shown:
         segments = []
         for number in rng.choice(len(self.utterances), min(_HEARD, len(self.utterances)), False):
             utterance = self.utterances[int(number)]
             segments += [self._sound(utterance, rng), self.senses.text(TRANSCRIBE)]
             segments.append(self.senses.text(utterance.text, learn=True))
-        return segments
+        return segments, []
 
     def _sound(self, utterance: Utterance, rng: np.random.Generator) -> Segment:
         return self.senses.sound(utterance, int(rng.integers(self.takes)))
 
-    def _draw(self, row: int, rng: np.random.Generator) -> list[Segment]:
+    def _draw(self, row: int, rng: np.random.Generator) -> Shown:
         segments = []
-        for number in (row, *(int(k) for k in rng.choice(self.rows, _DRAWN - 1))):
+        shown = [row, *(int(k) for k in rng.choice(self.rows, _DRAWN - 1))]
+        for number in shown:
             told = description(Scene.from_state(self.flat.state, number))
             segments.append(self.senses.text(f"{DRAW} {told}"))
-            segments.append(self.senses.picture(self.latents[number], learn=True))
-        return segments
+            segments.append(self._picture(number, learn=True))
+        return segments, shown
 
-    def _act(self, row: int, rng: np.random.Generator) -> list[Segment]:
-        segments = []
+    def _act(self, row: int, rng: np.random.Generator) -> Shown:
+        segments: list[Segment] = []
+        shown: list[int] = []
         for number in (row, *(int(k) for k in rng.choice(self.rows, _ACTED - 1))):
             last = int(self.ends[number])
             begin = max(min(number, last - _SPAN), int(np.searchsorted(self.ends, last)))
             end = min(begin + _SPAN, last)
             mean = self.flat.actions[begin:end].mean(0, keepdims=True)
-            segments += [self.senses.picture(self.latents[k]) for k in (begin, end)]
+            segments += [self._picture(k) for k in (begin, end)]
+            shown += [begin, end]
             segments.append(Segment.actions(self.senses.bins.encode(mean), learn=True))
-        return segments
+        return segments, shown
+
+    def _picture(self, row: int, learn: bool = False) -> Segment:
+        if row not in self._codes:
+            self._codes[row] = self.senses.seen(self.latents[row]).astype(np.int16)
+        return Segment.image(self._codes[row], learn)
+
+    def _named(self, row: int) -> NDArray[np.int64]:
+        """What stands at each code of a frame, (N · groups, 2)."""
+        tokens, groups = self.latents.shape[1], self.senses.vocabulary.image[0]
+        named = np.zeros((tokens, 2), np.int64)
+        for thing in Scene.from_state(self.flat.state, row).objects:
+            place = token_at(thing.x_m, thing.y_m, tokens)
+            named[place] = 1 + SHAPES.index(thing.shape), 1 + COLOURS.index(thing.colour)
+        return named.repeat(groups, 0)

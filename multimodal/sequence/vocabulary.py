@@ -95,6 +95,11 @@ class Vocabulary:
         sizes = [self.text, self.image[0] * self.image[1], self.audio[0] * self.audio[1]]
         return sum(sizes[:modality])
 
+    def span(self, modality: Modality) -> tuple[int, int]:
+        """The first id of a modality's codes, and how many there are."""
+        columns, values = self.shape(modality)
+        return self.offset(modality), columns * values
+
     def to_ids(self, modality: Modality, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Codes (n, k) as ids (n · k,), row by row; each column has a range of its own.
 

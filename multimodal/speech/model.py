@@ -28,12 +28,15 @@ __all__ = [
     "END",
     "FRAMES_A_STEP",
     "FRAME_S",
+    "LETTERS",
     "LONGEST_WINDOW_S",
+    "Near",
     "START",
     "STEP",
     "UNKNOWN",
     "SpeechModel",
     "letter_ids",
+    "levelled",
     "speech_config",
     "spoken_letters",
     "word_ids",
@@ -54,6 +57,8 @@ LONGEST_WINDOW_S: Final = 12.0
 _LONGEST_TEXT = 64
 _IDS = {word: _FIRST + number for number, word in enumerate(WORDS)}
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
+LETTERS: Final = len(_LETTERS)
+"""How many letters CTC knows beside the blank."""
 # Six powers of ten below the loudest band there is nothing but noise.
 _RANGE: Final = 6.0
 _REACH: Final = 2
@@ -128,7 +133,7 @@ def speech_config(
     )
 
 
-class _Near(nn.Module):
+class Near(nn.Module):
     """Five positions around each, `apart` from one another, to one: a time-delay network's layer.
 
     Source: Peddinti et al., "A time delay neural network architecture for efficient modeling of
@@ -170,12 +175,12 @@ class SpeechModel(WhisperForConditionalGeneration):
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__(config)
         self.near = nn.ModuleList(
-            _Near(config.d_model, 1 + number // 2) for number in range(config.near)
+            Near(config.d_model, 1 + number // 2) for number in range(config.near)
         )
         self.ctc_head = nn.Linear(config.d_model, 1 + len(_LETTERS))
         self.post_init()
         for each in self.near:
-            assert isinstance(each, _Near)
+            assert isinstance(each, Near)
             each.reset()
 
     def encode(self, features: Tensor) -> Tensor:
@@ -189,7 +194,7 @@ class SpeechModel(WhisperForConditionalGeneration):
             (B, F/4, C).
         """
         encoder: Any = self.model.encoder
-        features = _levelled(features)
+        features = levelled(features)
         stacked = features.unflatten(2, (-1, _STACKED)).transpose(2, 3).flatten(1, 2)
         hidden = F.gelu(encoder.conv1(stacked))
         hidden = F.gelu(encoder.conv2(hidden)).transpose(1, 2)
@@ -236,7 +241,7 @@ class SpeechModel(WhisperForConditionalGeneration):
         return read, write
 
 
-def _levelled(features: Tensor) -> Tensor:
+def levelled(features: Tensor) -> Tensor:
     """Every band relative to its mean: without the microphone's colour, and however loud.
 
     Source: Atal, "Effectiveness of linear prediction characteristics of the speech wave for

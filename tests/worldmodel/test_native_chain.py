@@ -46,10 +46,9 @@ SMALL = [
     "size.native.width=16",
     "size.native.hidden=16",
     "size.native.voices=1",
-    "size.native.units=16",
     *(
         f"size.budget.{s}.{n}"
-        for s in ("image_codes", "native")
+        for s in ("image_codes", "speech_units", "native")
         for n in ("steps=2", "batch_size=4")
     ),
 ]
@@ -228,7 +227,7 @@ def test_mixtures_are_compared_on_the_same_rows(place):
 
 
 def test_it_is_packed_with_a_card_that_quotes_its_files(place, native, frame):
-    stages = [place / "run" / stage for stage in ("image_codes", "native")]
+    stages = [place / "run" / stage for stage in ("image_codes", "speech_units", "native")]
     packed = pack_reader("native", stages, place / "packed")
     opened = load_native(packed, place / "trunk")
     row = [*native.picture(frame[None]), native.words("What is there?")]

@@ -25,7 +25,7 @@ from worldmodel.objectives.native import LEARNED, NativeObjective
 from worldmodel.runs import RunDirectory
 from worldmodel.training.chain import stage_settings
 from worldmodel.training.clip_stage import seen_latents
-from worldmodel.training.native_stages import native_model, senses_of
+from worldmodel.training.native_stages import look_words, native_model, senses_of
 
 if TYPE_CHECKING:
     from worldmodel.training.stages import Source
@@ -104,7 +104,9 @@ def compare(source: Source, directory: RunDirectory) -> dict[str, float]:
     losses: dict[str, dict[str, float]] = {}
     for name, (shares, balance) in arms_of(mixture, pull).items():
         torch.manual_seed(settings.seed)
-        arm = NativeObjective(native_model(source, senses, "mixture"), shares=balance)
+        arm = NativeObjective(
+            native_model(source, senses, "mixture"), look_words(senses), shares=balance
+        )
         train_arm(
             source,
             arm,

@@ -103,6 +103,31 @@ def _spoken(
 ) -> Report:
     """Answers to spoken questions with picture and sound, with one of them, and with another's."""
     cases = spoken_cases(flat, corpus, int(cfg.cases))
+    turns, written = _asked(native, corpus, cases)
+    right = {name: _right(cases, [answer for _, answer in each]) for name, each in turns.items()}
+    right["written"] = _right(cases, written)
+    guesser = Guesser(training_questions(flat, _KINDS, _GUESSED_FROM))
+    right["guess"] = _right(cases, [guesser.answer(case.question) for case in cases])
+    pairs = list(zip(turns["both"], cases, strict=True))
+    right["heard"] = np.array([h == case.question.text for (h, _), case in pairs], np.float64)
+    report = {f"native_spoken_{name}": _interval(values, cfg) for name, values in right.items()}
+    for name in ("image_only", "audio_only", "guess"):
+        gain = right["both"] - right[name]
+        report[f"native_spoken_both_over_{name}"] = _interval(gain, cfg)
+    for kind in ("colour", "shape", "count"):
+        mine = np.array([case.question.kind == kind for case in cases])
+        if mine.any():
+            report[f"native_spoken_{kind}"] = _interval(right["both"][mine], cfg)
+    for (understood, answer), case in pairs[:_SHOWN]:
+        title, told = f"(spoken) {case.question.text}", f"{answer} (heard: {understood})"
+        examples.append(Example(case.frame[None], title, case.question.answer, told))
+    return report
+
+
+def _asked(
+    native: NativeReader, corpus: SpeechCorpus, cases: Sequence[Spoken]
+) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
+    """What was understood and answered by what the model was given, and answers in writing."""
     pictures = native.picture(np.stack([case.frame for case in cases]))
     sounds = heard(native, corpus, [case.utterance for case in cases])
     another = np.roll(np.arange(len(cases)), 1)
@@ -114,31 +139,9 @@ def _spoken(
         "audio_of_another": [[p, sounds[k]] for p, k in zip(pictures, another, strict=True)],
     }
     turns = {name: native.answer_heard(each, 24) for name, each in rows.items()}
-    said = {name: [answer for _, answer in each] for name, each in turns.items()}
     asked = [native.words(case.question.text) for case in cases]
-    said["written"] = native.say([[p, q] for p, q in zip(pictures, asked, strict=True)], 8)
-    right = {name: _right(cases, answers) for name, answers in said.items()}
-    guesser = Guesser(training_questions(flat, _KINDS, _GUESSED_FROM))
-    right["guess"] = _right(cases, [guesser.answer(case.question) for case in cases])
-    right["heard"] = np.array(
-        [
-            heard == case.question.text
-            for (heard, _), case in zip(turns["both"], cases, strict=True)
-        ],
-        np.float64,
-    )
-    report = {f"native_spoken_{name}": _interval(values, cfg) for name, values in right.items()}
-    for name in ("image_only", "audio_only", "guess"):
-        gain = right["both"] - right[name]
-        report[f"native_spoken_both_over_{name}"] = _interval(gain, cfg)
-    for kind in ("colour", "shape", "count"):
-        mine = np.array([case.question.kind == kind for case in cases])
-        if mine.any():
-            report[f"native_spoken_{kind}"] = _interval(right["both"][mine], cfg)
-    for case, (written, answer) in zip(cases[:_SHOWN], turns["both"], strict=False):
-        title, told = f"(spoken) {case.question.text}", f"{answer} (heard: {written})"
-        examples.append(Example(case.frame[None], title, case.question.answer, told))
-    return report
+    written = native.say([[p, q] for p, q in zip(pictures, asked, strict=True)], 8)
+    return turns, written
 
 
 def _drawn(native: NativeReader, cfg: DictConfig, examples: list[Example]) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,8 @@ from torch.utils.data import Dataset
 
 from multimodal.audio.speech import SpeechCorpus
 from multimodal.audio.spoken_questions import record_questions
-from multimodal.audio.units import SpeechUnits, unit_features
-from multimodal.audio.waveform import read_audio
+from multimodal.audio.unit_rows import UnitRows, pad_rows
+from multimodal.audio.units import SpeechUnits
 from multimodal.clip_data import allowed_rows, token_at
 from multimodal.flat import FlatEpisodes
 from multimodal.image_codes import ImageCodes
@@ -23,11 +24,13 @@ from multimodal.native.model import NativeModel
 from multimodal.native.reader import CODES_FOLDER, TEXT_FOLDER, UNITS_FOLDER
 from multimodal.native.rows import NativeRows, Senses
 from multimodal.sequence import ActionBins, collate
+from multimodal.text_tokenizer import encode_text
 from multimodal.trunk import trunk_fingerprint
-from worldmodel.checkpoint import verify
-from worldmodel.durable import atomic_directory
+from worldmodel.checkpoint import resolve, verify
+from worldmodel.ears import ears_networks
 from worldmodel.objectives.image_codes import ImageCodesObjective
 from worldmodel.objectives.native import NativeObjective
+from worldmodel.objectives.speech_units import SpeechUnitsObjective
 from worldmodel.training.clip_stage import seen_latents, text_tokenizer, trunk, trunk_inputs
 from worldmodel.training.processes import first_process_first
 from worldmodel.training.work import Work
@@ -35,7 +38,15 @@ from worldmodel.training.work import Work
 if TYPE_CHECKING:
     from worldmodel.training.stages import Source
 
-__all__ = ["image_codes_work", "native_inputs", "native_model", "native_work", "senses_of"]
+__all__ = [
+    "image_codes_work",
+    "native_inputs",
+    "native_model",
+    "native_work",
+    "senses_of",
+    "units_data",
+    "units_work",
+]
 
 _DRAWS = 2**22
 _VALIDATION_ROWS = 64
@@ -78,25 +89,61 @@ def image_codes_work(source: Source) -> Work:
     )
 
 
+def units_work(source: Source) -> Work:
+    """Units of speech that letters can be read off; speech is made where missing."""
+    cfg = source.cfg
+    architecture = _plain(cfg.size.speech_units)
+    start = architecture.pop("start")
+    with first_process_first():
+        corpus = _questions(source)
+
+    def objective() -> SpeechUnitsObjective:
+        units = SpeechUnits(**architecture)
+        if start is not None:
+            units.start_from(ears_networks(resolve(start))[1])
+        return SpeechUnitsObjective(units)
+
+    return Work(
+        objective,
+        UnitRows(corpus, "train", cfg.seed, _DRAWS),
+        UnitRows(corpus, "validation", 0, _VALIDATION_ROWS, changed=False),
+        pad_rows,
+    )
+
+
+def units_data(source: Source) -> dict[str, Any]:
+    """What units of speech learn from: sentences and voices."""
+    heard = _questions(source).of("train")
+    digest = hashlib.sha256()
+    for each in heard:
+        digest.update(f"{each.file}|{each.samples}|{each.text}\n".encode())
+    return {
+        "id": Path(source.cfg.questions).name,
+        "fingerprint": digest.hexdigest()[:16],
+        "utterances": len(heard),
+        "voices": len({(each.engine, each.voice) for each in heard}),
+        "texts": len({each.text for each in heard}),
+    }
+
+
 def senses_of(source: Source) -> Senses:
     """What pictures, speech, texts and actions become ids through; speech is made where missing."""
     codes = ImageCodes.from_pretrained(source.model("image_codes"), torch_dtype=torch.float32)
+    units = SpeechUnits.from_pretrained(source.model("speech_units"), torch_dtype=torch.float32)
     with first_process_first():
-        corpus = record_questions(source.cfg.questions, int(source.cfg.size.native.voices))
-        units = _units(corpus, int(source.cfg.size.native.units))
+        corpus = _questions(source)
     low, high = source.action_bounds
     bins = ActionBins(tuple(low.tolist()), tuple(high.tolist()), int(source.cfg.size.native.bins))
-    return Senses(text_tokenizer(source), codes.eval(), units, corpus, bins)
+    return Senses(text_tokenizer(source), codes.eval(), units.eval(), corpus, bins)
 
 
 def native_inputs(source: Source) -> dict[str, Any]:
     """What else decides the native model: the trunk, its discrete exit, and what is heard."""
-    exit_ = verify(source.model("image_codes"), "image_codes")["files"]
-    corpus = record_questions(source.cfg.questions, int(source.cfg.size.native.voices))
     return {
         **trunk_inputs(source),
-        "codes": sorted(each["sha256"] for n, each in exit_.items() if n.endswith(".safetensors")),
-        "questions": len(corpus.utterances),
+        "codes": _weights_of(source, "image_codes"),
+        "units": _weights_of(source, "speech_units"),
+        "questions": len(_questions(source).utterances),
         "mixture": _plain(source.cfg.mixture),
         "pull": None if source.cfg.pull is None else _plain(source.cfg.pull),
     }
@@ -122,17 +169,26 @@ def native_model(source: Source, senses: Senses, sizes: str = "native") -> Nativ
     chosen = {name: size[name] for name in ("width", "hidden", "layers", "heads", "length")}
     codes, words = senses.codes, senses.vocabulary
     tokens = round(source.flat.frames.shape[1] / 8) ** 2
-    centres = senses.units.centres.data
+    meanings = senses.units.meanings()
     model = NativeModel(
         NativeModel.plain(words),
         codes.config.trunk,
         places=tokens * words.image[0],
         digits=(int(codes.config.levels), int(codes.config.digits)),
-        bands=centres.shape[1],
+        bands=meanings.shape[1],
         **chosen,
     )
-    model.explain_sounds(centres)
+    model.explain_sounds(meanings)
     return model
+
+
+def look_words(senses: Senses) -> tuple[list[int], list[int]]:
+    """Ids of the words for shapes and for colours, as they stand inside of a text."""
+    shapes, colours = (
+        [encode_text(senses.tokenizer, f" {word}")[0] for word in words]
+        for words in (SHAPES, COLOURS)
+    )
+    return shapes, colours
 
 
 def native_work(source: Source) -> Work:
@@ -146,27 +202,20 @@ def native_work(source: Source) -> Work:
         senses.tokenizer.save_pretrained(folder / TEXT_FOLDER)
 
     return Work(
-        lambda: NativeObjective(native_model(source, senses), save, pull),
+        lambda: NativeObjective(native_model(source, senses), look_words(senses), save, pull),
         native_rows(source, senses, "train"),
         native_rows(source, senses, "validation") if source.holds_out else None,
         lambda rows: collate(rows, senses.vocabulary),
     )
 
 
-def _units(corpus: SpeechCorpus, count: int) -> SpeechUnits:
-    """The units of a corpus, found now where they are not there yet."""
-    folder = corpus.folder / f"units-{count}"
-    if not folder.is_dir():
-        features = [
-            unit_features(read_audio(corpus.folder / each.file, _RATE_HZ))
-            for each in corpus.of("train")
-        ]
-        units = SpeechUnits(count)
-        units.learn(torch.cat(features))
-        with atomic_directory(folder) as temporary:
-            units.save_pretrained(temporary)
-    found: SpeechUnits = SpeechUnits.from_pretrained(folder, torch_dtype=torch.float32)
-    return found.eval()
+def _questions(source: Source) -> SpeechCorpus:
+    return record_questions(source.cfg.questions, int(source.cfg.size.native.voices))
+
+
+def _weights_of(source: Source, stage: str) -> list[str]:
+    files = verify(source.model(stage), stage)["files"]
+    return sorted(each["sha256"] for name, each in files.items() if name.endswith(".safetensors"))
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -39,7 +39,13 @@ from worldmodel.training.layer_stages import (
     motion_inputs,
     motion_work,
 )
-from worldmodel.training.native_stages import image_codes_work, native_inputs, native_work
+from worldmodel.training.native_stages import (
+    image_codes_work,
+    native_inputs,
+    native_work,
+    units_data,
+    units_work,
+)
 from worldmodel.training.processes import first_process_first
 from worldmodel.training.vlm_stages import (
     instruct_work,
@@ -289,7 +295,7 @@ WORLD_STAGES = ("tokenizer", "dynamics", "layer_reader", "motion", "probe")
 # Those of objective=vlm, in order.
 VLM_STAGES = ("clip", "language", "projector", "instruct", "preference")
 # Those of objective=native, in order.
-NATIVE_STAGES = ("image_codes", "native")
+NATIVE_STAGES = ("image_codes", "speech_units", "native")
 STAGES: Mapping[str, Stage] = {
     "tokenizer": Stage(tokenizer_work, episode_data),
     "dynamics": Stage(dynamics_work, episode_data),
@@ -304,6 +310,7 @@ STAGES: Mapping[str, Stage] = {
     "projector": Stage(projector_work, vlm_data, vlm_inputs("clip", "language")),
     "instruct": Stage(instruct_work, vlm_data, vlm_inputs("projector")),
     "image_codes": Stage(image_codes_work, episode_data, trunk_inputs),
+    "speech_units": Stage(units_work, units_data),
     "native": Stage(native_work, episode_data, native_inputs),
     "preference": Stage(preference_work, vlm_data, vlm_inputs("instruct")),
 }
