@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from envs.actions import ActionSpace, checked_action
 from envs.learned_state import Checkpoint, LearnedState, checked_rollout, opened_pipeline
 from envs.random_stream import generator_words, restore_generator
-from envs.starts import begin, refuse_beside_state, starts_of, user_start
+from envs.starts import begin, frames_per_s, refuse_beside_state, starts_of, user_start
 from multimodal.errors import StateError
 from worldmodel.rollout_state import RolloutState
 
@@ -56,6 +56,7 @@ class WorldModelEnv(gym.Env[Frame, NDArray[np.float32]]):
         render_mode: str | None = "rgb_array",
     ) -> None:
         self.pipeline = opened_pipeline(checkpoint, device)
+        self.metadata = {**self.metadata, "render_fps": frames_per_s(self.pipeline)}
         self.render_mode = render_mode
         self.action_space = gym.spaces.Box(self.pipeline.action_low, self.pipeline.action_high)
         self.observation_space = gym.spaces.Box(0, 255, self.pipeline.frame_shape, np.uint8)

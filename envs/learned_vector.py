@@ -18,7 +18,7 @@ from envs.actions import checked_action
 from envs.lane_options import lane_mask, lane_options, lane_seeds
 from envs.learned_state import Checkpoint, LearnedState, checked_rollout, opened_pipeline
 from envs.random_stream import generator_words, restore_generator
-from envs.starts import Start, begin, refuse_beside_state, starts_of, user_start
+from envs.starts import Start, begin, frames_per_s, refuse_beside_state, starts_of, user_start
 from multimodal.errors import ActionError, ConfigError, StateError
 from worldmodel.rollout_state import RolloutState
 
@@ -78,7 +78,7 @@ class WorldModelVectorEnv(gym.vector.VectorEnv[Array, Array, Array]):
         self.render_mode = render_mode
         self.metadata = {
             "render_modes": ["rgb_array"],
-            "render_fps": 10,
+            "render_fps": frames_per_s(self.pipeline),
             "autoreset_mode": self.autoreset_mode,
             "torch": tensors,
         }

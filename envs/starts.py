@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from multimodal.errors import ActionError, ConfigError, FrameError
+from multimodal.errors import ActionError, ConfigError, FrameError, RenderingError
 from worldmodel.pipeline import WorldModelPipeline
 from worldmodel.rollout_state import RolloutState
 
@@ -19,6 +19,7 @@ __all__ = [
     "Starts",
     "WorldStarts",
     "begin",
+    "frames_per_s",
     "refuse_beside_state",
     "starts_of",
     "user_start",
@@ -26,6 +27,7 @@ __all__ = [
 
 # The noise of lane i is drawn from its start's seed, which the pipeline multiplies in 64 bits.
 _SEEDS = 2**31
+_UNKNOWN_HZ = 10
 _GIVEN = ("frames", "actions", "goal", "instruction")
 
 
@@ -150,6 +152,28 @@ def starts_of(pipeline: WorldModelPipeline, start_frames: NDArray[np.uint8] | No
     return WorldStarts(
         pipeline.config.world, pipeline.frame_shape[0], dict(pipeline.config.world_options)
     )
+
+
+def frames_per_s(pipeline: WorldModelPipeline) -> int:
+    """At what rate frames follow one another in the world that a model was learned from, in Hz.
+
+    10 where the checkpoint names no world, or one that is not installed here or cannot be drawn.
+    """
+    if not pipeline.config.world:
+        return _UNKNOWN_HZ
+    try:
+        from envs.adapter import make_world
+
+        world = make_world(
+            pipeline.config.world, pipeline.frame_shape[0], **pipeline.config.world_options
+        )
+    except (ConfigError, RenderingError):
+        # Rollouts from the user's own frames do without it.
+        return _UNKNOWN_HZ
+    try:
+        return int(world.metadata["render_fps"])
+    finally:
+        world.close()
 
 
 def user_start(options: Mapping[str, Any], seed: int) -> Start:

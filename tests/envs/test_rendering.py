@@ -49,6 +49,18 @@ def test_a_backend_that_does_not_open_is_a_rendering_error_too(no_opengl):
     assert "multimodal.errors.RenderingError" in done.stderr
 
 
+def test_a_learned_environment_of_ones_own_frames_needs_no_opengl(pipeline, no_opengl, tmp_path):
+    pipeline.save_pretrained(tmp_path / "model")
+    code = (
+        "import envs, numpy as np\n"
+        f"env = envs.WorldModelEnv({str(tmp_path / 'model')!r}, device='cpu')\n"
+        "env.reset(options={'frames': np.zeros((64, 64, 3), np.uint8)})\n"
+        "env.step([0.0, 0.0])\n"
+    )
+    done = _python(code, LD_LIBRARY_PATH=no_opengl)
+    assert done.returncode == 0, done.stderr
+
+
 def test_mujoco_imported_first_still_draws_offscreen():
     code = (
         "import mujoco, envs; w = envs.PushWorld(); f, _ = w.reset(seed=0); "
