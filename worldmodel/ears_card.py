@@ -3,7 +3,7 @@
 `python -m worldmodel.ears_card RECOGNISER SPOTTER TARGET` puts the models of two runs of
 `worldmodel train` (objective=recogniser and objective=spotter) into TARGET in float16; `none` for
 the first leaves understanding to PocketSphinx. `--choose COMMANDS` sets the spotter's thresholds on
-the recorded commands that both learned from. Then
+the recorded commands that both learned from, and so takes no `--threshold` or `--suspicion`. Then
 `worldmodel evaluate model=ears checkpoint=TARGET out=EVALUATION` measures what ships, and the same
 command with `--evaluation EVALUATION` writes the card from its files; `--rival` adds a run of
 `worldmodel evaluate model=ears recogniser=sphinx`, on the same utterances. No figure in a card is
@@ -15,14 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from multimodal.errors import CheckpointError
+from multimodal.errors import CheckpointError, ConfigError
 from multimodal.speech.corpus import open_commands
-from worldmodel.checkpoint import verify, write_manifest
+from worldmodel.checkpoint import atomic_directory, verify, write_manifest
 from worldmodel.ears import ears_networks, pack_ears
 from worldmodel.evaluation.ears_thresholds import chosen_thresholds
 
@@ -65,7 +66,6 @@ def write_ears_card(
         CheckpointError: the checkpoint or the run's files are missing or damaged.
     """
     verify(checkpoint, _KIND)
-    (checkpoint / "scores").mkdir(exist_ok=True)
     training, figures = _json(checkpoint / "training.json"), _json(evaluation / "metrics.json")
     report = _json(evaluation / "ears.json")
     lines = [f"# Model card: {checkpoint.name}", "", notes.strip(), ""]
@@ -86,13 +86,22 @@ def write_ears_card(
             "",
         ]
         lines[-2] += " of the world's vocabulary (`pip install 'worldmodel[sphinx]'`)."
-    if rival is not None:
-        shutil.copyfile(rival / "metrics.json", checkpoint / "scores" / "evaluate_sphinx.json")
-    shutil.copyfile(evaluation / "metrics.json", checkpoint / "scores" / "evaluate.json")
-    card = checkpoint / "README.md"
-    card.write_text("\n".join(lines), encoding="utf-8")
-    write_manifest(checkpoint, _KIND)
-    return card
+    with _changed(checkpoint) as folder:
+        if rival is not None:
+            shutil.copyfile(rival / "metrics.json", folder / "scores" / "evaluate_sphinx.json")
+        shutil.copyfile(evaluation / "metrics.json", folder / "scores" / "evaluate.json")
+        (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    return checkpoint / "README.md"
+
+
+@contextmanager
+def _changed(checkpoint: Path) -> Iterator[Path]:
+    """A copy of packed ears to change, which takes their place as a whole."""
+    with atomic_directory(checkpoint) as folder:
+        shutil.copytree(checkpoint, folder, dirs_exist_ok=True)
+        (folder / "scores").mkdir(exist_ok=True)
+        yield folder
+        write_manifest(folder, _KIND)
 
 
 def choose_thresholds(checkpoint: Path, commands: Path, minutes: int = 10) -> Path:
@@ -108,24 +117,24 @@ def choose_thresholds(checkpoint: Path, commands: Path, minutes: int = 10) -> Pa
 
     Raises:
         CheckpointError: the checkpoint is missing or damaged, or lacks a recogniser.
+        ConfigError: no minutes of babble.
         DatasetError: the commands or the single words are missing or damaged.
     """
     spotter, model = ears_networks(checkpoint)
     corpora = open_commands(f"{commands}-words"), open_commands(commands)
     choice, tried = chosen_thresholds(spotter, model, *corpora, minutes)
     spotter.register_to_config(threshold=choice.threshold, suspicion=choice.suspicion)
-    spotter.save_config(checkpoint / "spotter")
-    scores = checkpoint / "scores"
-    scores.mkdir(exist_ok=True)
     account = {
         "chosen": asdict(choice),
         "commands": commands.name,
         "babble_minutes": minutes,
-        "tried": tried,
+        "tried": [asdict(each) for each in tried],
     }
-    (scores / "thresholds.json").write_text(json.dumps(account, indent=1) + "\n")
-    write_manifest(checkpoint, _KIND)
-    return scores / "thresholds.json"
+    with _changed(checkpoint) as folder:
+        spotter.save_config(folder / "spotter")
+        written = json.dumps(account, indent=1) + "\n"
+        (folder / "scores" / "thresholds.json").write_text(written, encoding="utf-8")
+    return checkpoint / "scores" / "thresholds.json"
 
 
 def _thresholds(checkpoint: Path) -> list[str]:
@@ -216,6 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--choose", type=Path, help="commands to choose both thresholds on")
     parser.add_argument("--minutes", type=int, default=10, help="of babble to choose them in")
     chosen = parser.parse_args(arguments)
+    if chosen.choose is not None and (chosen.threshold, chosen.suspicion) != (None, None):
+        raise ConfigError("--choose finds both thresholds: leave --threshold and --suspicion out.")
     if chosen.evaluation is None:
         recogniser = None if str(chosen.recogniser) == "none" else chosen.recogniser
         thresholds = chosen.threshold, chosen.suspicion

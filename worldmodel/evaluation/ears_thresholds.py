@@ -8,14 +8,15 @@ without which there would be one engine only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from multimodal.audio.log_mel import RATE_HZ
+from multimodal.errors import ConfigError
 from multimodal.speech.activity import CHUNK, CHUNK_S
 from multimodal.speech.confirmed import WINDOW, agreement
 from multimodal.speech.corpus import Spoken, SpokenCommands
@@ -25,7 +26,7 @@ from multimodal.speech.model import SpeechModel
 from multimodal.speech.spotter import Hearing, SpotterModel, spotter_power
 from worldmodel.evaluation.ears_stop import BABBLE_LEVEL, caught_after_s, events, word_in_noise
 
-__all__ = ["Choice", "chosen_thresholds", "traced"]
+__all__ = ["Choice", "Trace", "best_choice", "chosen_thresholds", "judged", "traced"]
 
 _SUSPICIONS: Final = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1)
 _THRESHOLDS: Final = tuple(round(0.4 + 0.05 * step, 2) for step in range(10))
@@ -58,13 +59,23 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class _Trace:
+class Trace:
+    """What a spotter and a recogniser thought of each piece of a stream.
+
+    Attributes:
+        suspicion: the spotter's probability, (N,).
+        agreement: the recogniser's, (N,).
+        start_s: where the stop word begins, where one is said.
+        end_s: where it ends.
+    """
+
     suspicion: NDArray[np.float32]
     agreement: NDArray[np.float64]
     start_s: float = 0.0
     end_s: float = 0.0
 
     def reported(self, suspicion: float, threshold: float) -> NDArray[np.bool_]:
+        """Whether each piece would be reported with these thresholds."""
         made: NDArray[np.bool_] = (self.suspicion >= suspicion) & (self.agreement >= threshold)
         return made
 
@@ -105,11 +116,8 @@ def chosen_thresholds(
     commands: SpokenCommands,
     minutes: int = 10,
     seed: int = 0,
-) -> tuple[Choice, list[dict[str, Any]]]:
-    """The thresholds of highest recall with at most one false stop in ten minutes of babble.
-
-    Of equal recall the fewest false stops win, of these the lowest threshold and the highest
-    suspicion. Where no pair has so few false stops, the fewest win.
+) -> tuple[Choice, list[Choice]]:
+    """Try all pairs of thresholds and choose one; see `best_choice`.
 
     Args:
         spotter: suspects.
@@ -121,7 +129,12 @@ def chosen_thresholds(
 
     Returns:
         The choice, and all pairs that were tried.
+
+    Raises:
+        ConfigError: less than a minute of babble.
     """
+    if minutes < 1:
+        raise ConfigError(f"{minutes} minutes of babble hold no false stop: ask for one at least.")
     rng = np.random.default_rng(seed)
     others = [
         commands.read(each)
@@ -132,30 +145,44 @@ def chosen_thresholds(
         for level, crowd in _CONDITIONS:
             heard = word_in_noise(rng, words.read(spoken), level, others if crowd else None)
             trace = traced(spotter, model, heard.sound)
-            said.append(_Trace(*trace, heard.start_s, heard.end_s))
+            said.append(Trace(*trace, heard.start_s, heard.end_s))
     murmur = babble(rng, others, minutes * 60 * RATE_HZ) * BABBLE_LEVEL
-    noise = [
-        _Trace(*traced(spotter, model, each)) for each in np.array_split(murmur, max(1, minutes))
-    ]
+    noise = [Trace(*traced(spotter, model, each)) for each in np.array_split(murmur, minutes)]
     tried = [
-        _judged(said, noise, suspicion, threshold, minutes)
+        judged(said, noise, suspicion, threshold, minutes)
         for suspicion in _SUSPICIONS
         for threshold in _THRESHOLDS
     ]
-    few = [each for each in tried if each.false_per_10min <= _MOST_FALSE]
-    fewest = min(each.false_per_10min for each in tried)
-    few = few or [each for each in tried if each.false_per_10min == fewest]
-    best = max(few, key=lambda e: (e.recall, -e.false_per_10min, -e.threshold, e.suspicion))
-    return best, [asdict(each) for each in tried]
+    return best_choice(tried), tried
 
 
-def _judged(
-    said: Sequence[_Trace],
-    noise: Sequence[_Trace],
+def best_choice(tried: Sequence[Choice]) -> Choice:
+    """The thresholds of highest recall with at most one false stop in ten minutes of babble.
+
+    Of equal recall the fewest false stops win, of these the lowest threshold and the highest
+    suspicion. Where no pair has so few false stops, the fewest win.
+    """
+    most = max(_MOST_FALSE, min(each.false_per_10min for each in tried))
+    few = [each for each in tried if each.false_per_10min <= most]
+    return max(few, key=lambda e: (e.recall, -e.false_per_10min, -e.threshold, e.suspicion))
+
+
+def judged(
+    said: Sequence[Trace],
+    noise: Sequence[Trace],
     suspicion: float,
     threshold: float,
     minutes: int,
 ) -> Choice:
+    """What a pair of thresholds would give.
+
+    Args:
+        said: streams with a stop word each.
+        noise: streams of babble without any.
+        suspicion: from which on the recogniser is asked.
+        threshold: agreement from which on a stop is reported.
+        minutes: how long `noise` is altogether.
+    """
     caught = [
         np.isfinite(
             caught_after_s(
