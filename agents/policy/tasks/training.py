@@ -23,6 +23,7 @@ from agents.policy.minutes import Minutes
 from agents.policy.tasks.behaviours import Acting, Exploring
 from agents.policy.tasks.evaluation import FIRST_SEED, task_figures
 from agents.policy.tasks.lanes import CompactBeginnings, CompactLanes
+from agents.policy.tasks.parts import parts_of
 from agents.policy.tasks.policy import TaskPolicy
 from agents.policy.tasks.quality import world_figures
 from agents.policy.tasks.watching import Watcher
@@ -41,13 +42,6 @@ from worldmodel.training.record import environment_record, shown_command
 
 __all__ = ["evaluate_task", "recording_of", "train_task"]
 
-# What recordings, worlds and policies of all rounds depend on.
-_RECORDED = ("env_id", "options", "size_px", "episode_steps")
-_WORLD = (
-    *("channels", "hidden", "members", "clip_frames", "watched", "jitter"),
-    *("world_batch", "world_learning_rate"),
-)
-_DREAMS = ("policy_width", "lanes", "horizon", "longest", "fresh", "doubt", "improvement")
 _FIGURES = "rounds.json"
 # Episodes of a seed begin so many seeds after those of the one before.
 _EPISODES = 1_000_000
@@ -72,7 +66,7 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
             was begun with other settings.
     """
     task = cfg.experiment
-    parts = _parts(cfg)
+    parts = parts_of(cfg)
     for part, settings in parts.items():
         require_same(run, part, settings)
     # What is misnamed shall be said before anything is recorded.
@@ -120,34 +114,6 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
     result["real_frames"] = float(sum(task.frames))
     run.write_json("training.json", _record(cfg, minutes))
     return result | task_figures(cfg, run, *acting, recording)
-
-
-def _parts(cfg: DictConfig) -> dict[str, dict[str, Any]]:
-    """What each part of a run depends on.
-
-    Later rounds may be added: each round depends on its own budgets and on those before it.
-
-    Raises:
-        ConfigError: budgets that do not fit together.
-    """
-    task = cfg.experiment
-    for key in ("world_steps", "policy_rounds"):
-        if len(task[key]) != len(task.frames):
-            raise ConfigError(
-                f"experiment.{key} has {len(task[key])} numbers and experiment.frames "
-                f"{len(task.frames)}; give one for each round."
-            )
-    recorded = {f"experiment.{name}": task[name] for name in _RECORDED} | {"seed": cfg.seed}
-    trunk = {f"experiment.trunk.{name}": value for name, value in task.trunk.items()}
-    parts = {"trunk": recorded | trunk | {"experiment.frames[0]": task.frames[0]}}
-    worlds = {f"experiment.{name}": task[name] for name in _WORLD}
-    dreams = {f"experiment.{name}": task[name] for name in _DREAMS}
-    for number in range(len(task.frames)):
-        budgets = {f"experiment.{k}[{number}]": task[k][number] for k in ("frames", "world_steps")}
-        parts[f"world-{number}"] = worlds | budgets
-        rounds = {f"experiment.policy_rounds[{number}]": task.policy_rounds[number]}
-        parts[f"policy-{number}"] = dreams | rounds
-    return parts
 
 
 def _figures_so_far(run: RunDirectory) -> list[dict[str, float]]:
@@ -256,7 +222,14 @@ def _improved(
         doubt=task.doubt,
     )
     rounds = int(task.policy_rounds[number])
-    dream = Dream(rounds, task.horizon, min(3, rounds - 1), cfg.seed + number, max(1, rounds // 4))
+    dream = Dream(
+        rounds,
+        task.horizon,
+        warmup=min(3, rounds - 1),
+        seed=cfg.seed + number,
+        save_every=max(1, rounds // 4),
+        final_rate=task.final_rate,
+    )
 
     def report(line: dict[str, float]) -> None:
         run.log({"stage": number, **line})
