@@ -53,12 +53,12 @@ class Recording:
         )
 
     def make_world(self) -> MujocoWorld:
-        """The world, made once in each process.
+        """The world, made once in each process for all recordings of it, whatever their seeds.
 
         Raises:
             ConfigError: the id or an option is unknown.
         """
-        return _world(self)
+        return _world(self.world, self.size_px, self.options)
 
     def env_spec(self) -> EnvSpec:
         """From which `gymnasium.make` makes the same world again."""
@@ -75,8 +75,8 @@ class Recording:
 
 
 @cache
-def _world(recording: Recording) -> MujocoWorld:
-    return make_world(recording.world, recording.size_px, **json.loads(recording.options))
+def _world(world_id: str, size_px: int, options: str) -> MujocoWorld:
+    return make_world(world_id, size_px, **json.loads(options))
 
 
 def record_episode(

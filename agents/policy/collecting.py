@@ -110,7 +110,7 @@ def collected(store: EpisodeStore, recording: Recording, amount: Amount, acts: A
 
 def _episodes(recording: Recording, first: int, left: Amount, acts: Acts) -> Iterator[Episode]:
     """A portion of what is left, from episode `first` on."""
-    # The process has one world for each recording, which stays open for all who ask for it.
+    # The process has one world of a kind, which stays open for all who record in it.
     world = recording.make_world()
     for seed in range(recording.seed + first, recording.seed + first + _PORTION):
         if left.none:

@@ -31,12 +31,7 @@ def parts_of(cfg: DictConfig) -> dict[str, dict[str, Any]]:
         ConfigError: budgets that do not fit together.
     """
     task = cfg.experiment
-    for key in ("world_steps", "policy_rounds"):
-        if len(task[key]) != len(task.frames):
-            raise ConfigError(
-                f"experiment.{key} has {len(task[key])} numbers and experiment.frames "
-                f"{len(task.frames)}; give one for each round."
-            )
+    _check_budgets(task)
     recorded = {f"experiment.{name}": task[name] for name in _RECORDED} | {"seed": cfg.seed}
     trunk = {f"experiment.trunk.{name}": value for name, value in task.trunk.items()}
     parts = {"trunk": recorded | trunk | {"experiment.frames[0]": task.frames[0]}}
@@ -48,3 +43,18 @@ def parts_of(cfg: DictConfig) -> dict[str, dict[str, Any]]:
         rounds = {f"experiment.policy_rounds[{number}]": task.policy_rounds[number]}
         parts[f"policy-{number}"] = dreams | rounds
     return parts
+
+
+def _check_budgets(task: DictConfig) -> None:
+    """Said before anything is recorded, which takes minutes."""
+    for key in ("frames", "world_steps", "policy_rounds"):
+        if len(task[key]) != len(task.frames) or not len(task.frames):
+            raise ConfigError(
+                f"experiment.{key} has {len(task[key])} numbers and experiment.frames "
+                f"{len(task.frames)}; give one for each round."
+            )
+        if wrong := [value for value in task[key] if not isinstance(value, int) or value < 1]:
+            raise ConfigError(
+                f"experiment.{key} holds {wrong[0]!r}; expected whole numbers from 1 on, one for "
+                "each round."
+            )

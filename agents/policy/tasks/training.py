@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +34,8 @@ from envs.episode_recorder import Recording
 from envs.mujoco_world import MujocoWorld
 from multimodal.errors import ConfigError
 from multimodal.flat import FlatEpisodes
+from multimodal.store import EpisodeStore
+from multimodal.tokenizer import VideoTokenizer
 from worldmodel.checkpoint import MANIFEST
 from worldmodel.durable import atomic_directory
 from worldmodel.pipeline import WorldModelPipeline
@@ -42,6 +45,8 @@ from worldmodel.training.record import environment_record, shown_command
 
 __all__ = ["evaluate_task", "recording_of", "train_task"]
 
+Bounds = tuple[NDArray[np.float32], NDArray[np.float32]]
+Actors = tuple[WorldModelPipeline, TaskPolicy]
 _FIGURES = "rounds.json"
 # Episodes of a seed begin so many seeds after those of the one before.
 _EPISODES = 1_000_000
@@ -65,55 +70,108 @@ def train_task(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         ConfigError: budgets that do not fit together, rewards that are not finite, or a run that
             was begun with other settings.
     """
-    task = cfg.experiment
-    parts = parts_of(cfg)
-    for part, settings in parts.items():
-        require_same(run, part, settings)
-    # What is misnamed shall be said before anything is recorded.
-    trunk_folder(task.trunk.initial)
-    recording = recording_of(cfg)
-    space = recording.make_world().action_space
-    assert isinstance(space, Box)
-    bounds = (space.low.astype(np.float32), space.high.astype(np.float32))
-    told = (
-        f"Episodes of {recording.world}, seen from a fixed camera, with state: random at first, "
-        "then by policies trained on what came before."
-    )
-    store = opened_store(recording, run.path / "data", told)
-    minutes = Minutes(run)
-    figures = _figures_so_far(run)
-    acting: tuple[WorldModelPipeline, TaskPolicy] | None = None
-    trunk = None
-    for number in range(len(task.frames)):
-        if _is_done(run, figures, number):
-            acting = _opened_round(run, number)
-            continue
-        for part in ("trunk", f"world-{number}"):
-            note_settings(run, part, parts[part])
-        amount = Amount(steps=int(sum(task.frames[: number + 1])))
-        with minutes.during("recording"):
-            collected(store, recording, amount, _acts(bounds, acting))
-        flat = FlatEpisodes.open(store)
-        if trunk is None:
-            with minutes.during("trunk"):
-                trunk = learned_trunk(flat, task.trunk, cfg.seed, run.path / "trunk")
-        with minutes.during("world"):
-            given = (trunk, flat, recording, bounds, task, number, cfg.seed, run.path)
-            learned = learned_world(*given)
-        figures[number:] = [world_figures(learned)]
-        Console().print(f"round {number}: {_shown(figures[-1])}", highlight=False)
-        note_settings(run, f"policy-{number}", parts[f"policy-{number}"])
-        with minutes.during("policy"):
-            policy = _improved(cfg, run, learned, acting[1] if acting else None, number)
-        run.write_json(_FIGURES, figures)
-        acting = (learned.pipeline, policy)
+    rounds = _Rounds.begun(cfg, run)
+    acting: Actors | None = None
+    for number in range(len(cfg.experiment.frames)):
+        acting = rounds.take(number, acting)
     assert acting is not None
     _keep(acting, run.path)
-    # Of the rounds that were asked for: the run may have more.
-    result = {**figures[len(task.frames) - 1], **minutes.figures(), **_imagined(cfg)}
-    result["real_frames"] = float(sum(task.frames))
-    run.write_json("training.json", _record(cfg, minutes))
-    return result | task_figures(cfg, run, *acting, recording)
+    run.write_json("training.json", _record(cfg, rounds.minutes))
+    return rounds.result() | task_figures(cfg, run, *acting, rounds.recording)
+
+
+@dataclass
+class _Rounds:
+    """The rounds of a run and what they share.
+
+    Attributes:
+        cfg: the composed configuration of `policy`.
+        run: where everything is written.
+        recording: what is recorded.
+        store: of all rounds.
+        minutes: what the stages took, over all resumes.
+        figures: of the rounds that are done, the run's further ones included.
+    """
+
+    cfg: DictConfig
+    run: RunDirectory
+    recording: Recording
+    store: EpisodeStore
+    minutes: Minutes
+    figures: list[dict[str, float]]
+    _parts: dict[str, dict[str, Any]]
+    _trunk: VideoTokenizer | None = None
+
+    @classmethod
+    def begun(cls, cfg: DictConfig, run: RunDirectory) -> _Rounds:
+        """Open a run after all that can be told to be wrong was told."""
+        parts = parts_of(cfg)
+        for part, settings in parts.items():
+            require_same(run, part, settings)
+        # What is misnamed shall be said before anything is recorded.
+        trunk_folder(cfg.experiment.trunk.initial)
+        recording = recording_of(cfg)
+        told = (
+            f"Episodes of {recording.world}, seen from a fixed camera, with state: random at "
+            "first, then by policies trained on what came before."
+        )
+        store = opened_store(recording, run.path / "data", told)
+        return cls(cfg, run, recording, store, Minutes(run), _figures_so_far(run), parts)
+
+    def take(self, number: int, acting: Actors | None) -> Actors:
+        """Record, learn and dream, or open what a round that is done left behind.
+
+        Args:
+            number: of the round.
+            acting: world and policy of the round before; None acts at random.
+
+        Returns:
+            World and policy of this round.
+        """
+        cfg, run, task = self.cfg, self.run, self.cfg.experiment
+        if _is_done(run, self.figures, number):
+            return _opened_round(run, number)
+        for part in ("trunk", f"world-{number}"):
+            note_settings(run, part, self._parts[part])
+        bounds = self._bounds()
+        amount = Amount(steps=int(sum(task.frames[: number + 1])))
+        with self.minutes.during("recording"):
+            collected(self.store, self.recording, amount, _acts(bounds, acting))
+        flat = FlatEpisodes.open(self.store)
+        trunk = self._taught_trunk(flat)
+        with self.minutes.during("world"):
+            given = (trunk, flat, self.recording, bounds, task, number, cfg.seed, run.path)
+            learned = learned_world(*given)
+        self.figures[number:] = [world_figures(learned)]
+        Console().print(f"round {number}: {_shown(self.figures[-1])}", highlight=False)
+        note_settings(run, f"policy-{number}", self._parts[f"policy-{number}"])
+        with self.minutes.during("policy"):
+            policy = _improved(cfg, run, learned, acting[1] if acting else None, number)
+        run.write_json(_FIGURES, self.figures)
+        return learned.pipeline, policy
+
+    def result(self) -> dict[str, float]:
+        """Figures of the rounds that were asked for: the run may have more.
+
+        Minutes are those of the whole run: `train_minutes_rounds` says how many rounds that is.
+        """
+        asked = self.cfg.experiment.frames
+        figures = {**self.figures[len(asked) - 1], **self.minutes.figures(), **_imagined(self.cfg)}
+        figures["train_minutes_rounds"] = float(len(self.figures))
+        return figures | {"real_frames": float(sum(asked))}
+
+    def _taught_trunk(self, flat: FlatEpisodes) -> VideoTokenizer:
+        if self._trunk is None:
+            cfg = self.cfg
+            with self.minutes.during("trunk"):
+                folder = self.run.path / "trunk"
+                self._trunk = learned_trunk(flat, cfg.experiment.trunk, cfg.seed, folder)
+        return self._trunk
+
+    def _bounds(self) -> Bounds:
+        space = self.recording.make_world().action_space
+        assert isinstance(space, Box)
+        return space.low.astype(np.float32), space.high.astype(np.float32)
 
 
 def _figures_so_far(run: RunDirectory) -> list[dict[str, float]]:
@@ -128,7 +186,7 @@ def _is_done(run: RunDirectory, figures: list[dict[str, float]], number: int) ->
     return number < len(figures) and all((part / MANIFEST).is_file() for part in parts)
 
 
-def _opened_round(run: RunDirectory, number: int) -> tuple[WorldModelPipeline, TaskPolicy]:
+def _opened_round(run: RunDirectory, number: int) -> Actors:
     """World and policy of a round that is done."""
     world = WorldModelPipeline.from_pretrained(run.path / f"world-{number}")
     return world, TaskPolicy.from_pretrained(run.path / f"policy-{number}", world)
@@ -179,10 +237,7 @@ def recording_of(cfg: DictConfig) -> Recording:
     )
 
 
-def _acts(
-    bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
-    acting: tuple[WorldModelPipeline, TaskPolicy] | None,
-) -> Acts:
+def _acts(bounds: Bounds, acting: Actors | None) -> Acts:
     def make(world: MujocoWorld, seed: int) -> Behaviour:
         rng = np.random.default_rng([seed, 1])
         if acting is None:
@@ -248,7 +303,7 @@ def _improved(
     return policy
 
 
-def _keep(acting: tuple[WorldModelPipeline, TaskPolicy], out: Path) -> None:
+def _keep(acting: Actors, out: Path) -> None:
     """The last world and policy under names without numbers."""
     world, policy = acting
     with atomic_directory(out / "world") as hidden:

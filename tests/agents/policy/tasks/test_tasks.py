@@ -255,6 +255,8 @@ def test_one_command_records_learns_and_judges_and_goes_on_where_it_was(tmp_path
     ("wrong", "said"),
     [
         (["experiment.world_steps=[3]"], "one for each round"),
+        (["experiment.world_steps=[3,0]"], "world_steps holds 0"),
+        (["experiment.policy_rounds=[2,-1]"], "policy_rounds holds -1"),
         (["experiment.episode_steps=1"], "2 or more"),
         (["experiment.env_id=Nowhere-v5"], "Nowhere"),
         (["mode=evaluate"], "from_run=DIR"),
@@ -267,6 +269,7 @@ def test_what_makes_no_sense_is_refused(
     words = ["policy", *WORDS, f"out={tmp_path / 'run'}", *wrong]
     assert main(words) == 2
     assert said in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "run" / "data").exists(), "before anything is recorded"
 
 
 def test_a_trunk_that_is_nowhere_is_said_before_anything_is_recorded_or_noted(
@@ -291,3 +294,4 @@ def test_fewer_rounds_than_a_run_has_are_told_by_their_own_figures(
     figures = json.loads((out / "metrics.json").read_text())
     assert figures["psnr_2"] == 10.0
     assert figures["real_frames"] == 60
+    assert figures["train_minutes_rounds"] == 2, "minutes are those of the whole run"
