@@ -18,7 +18,7 @@ from multimodal.language.about_print import MOST_BARS, TALLEST_BAR
 from multimodal.language.vocabulary import GLYPHS, HALF_VIEW_M
 from multimodal.pictures import Pictures
 
-__all__ = ["DETAILS", "KINDS", "LandmarkPictures", "details", "landmarks"]
+__all__ = ["BAR_DETAILS", "DETAILS", "KINDS", "LandmarkPictures", "details", "landmarks"]
 
 _MOST_LETTERS = 4
 KINDS: tuple[str, ...] = (
@@ -31,6 +31,8 @@ KINDS: tuple[str, ...] = (
 """What a token can be the place of."""
 DETAILS = _MOST_LETTERS + MOST_BARS
 """What is printed, one by one: the characters of a sign, then the bars of a chart."""
+BAR_DETAILS = range(_MOST_LETTERS, DETAILS)
+"""Numbers of the bars among them."""
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 _PIXEL_M = 2 * HALF_VIEW_M / 64
 # Middles of characters and feet of bars on their papers, as `envs.reading_scene` lays them out.

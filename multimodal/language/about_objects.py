@@ -17,18 +17,19 @@ from multimodal.language.vocabulary import (
     Split,
 )
 
-__all__ = ["colour", "count", "existence", "shape"]
+__all__ = ["EXTREMES", "colour", "count", "existence", "shape"]
 
 EXTREME_MARGIN_M: Final = 0.03
 """The leftmost object is asked for only where the next one lies at least so far from it."""
 
 _COUNTS = tuple(str(number) for number in range(5))
-_EXTREMES = {
+EXTREMES: Final[dict[str, tuple[int, int]]] = {
     "leftmost": (0, -1),
     "rightmost": (0, 1),
     "topmost": (1, 1),
     "bottommost": (1, -1),
 }
+"""Axis, and which way along it."""
 
 _COUNT_ALL = Family(
     "count.objects",
@@ -209,9 +210,9 @@ def _outermost(scene: Scene, rng: np.random.Generator) -> tuple[str, SceneObject
     """A word such as "leftmost" with the one object it can mean; None without a clear one."""
     if len(scene.objects) < 2:
         return None
-    names = list(_EXTREMES)
+    names = list(EXTREMES)
     for index in rng.permutation(len(names)):
-        axis, sign = _EXTREMES[names[index]]
+        axis, sign = EXTREMES[names[index]]
         along = sorted(scene.objects, key=lambda thing: -sign * (thing.x_m, thing.y_m)[axis])
         first, second = ((thing.x_m, thing.y_m)[axis] for thing in along[:2])
         if abs(first - second) >= EXTREME_MARGIN_M:

@@ -94,21 +94,27 @@ def open_language(name_or_dir: Path | str) -> tuple[PreTrainedModel, PreTrainedT
     return model.float(), tokenizer
 
 
-def hidden_states(language: PreTrainedModel, embedded: Tensor, batch: dict[str, Tensor]) -> Tensor:
+def hidden_states(
+    language: PreTrainedModel, embedded: Tensor, batch: dict[str, Tensor], looks: bool = False
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The last hidden state (B, L, W) of rows that `collate_rows` laid out.
 
     Args:
         language: the causal language model.
         embedded: the rows' tokens, (B, L, W).
         batch: the rows.
+        looks: whether to return as well what each layer attends to, (B, heads, L, L); nothing
+            where attention is computed in one piece, as on a GPU.
     """
     mask = attention_mask(batch["turns"], batch["sees"], batch["frames"])
-    return language.base_model(
+    out = language.base_model(
         inputs_embeds=embedded,
         attention_mask=mask,
         position_ids=batch["positions"],
         use_cache=False,
-    ).last_hidden_state
+        output_attentions=looks and language.config._attn_implementation == "eager",
+    )
+    return out.last_hidden_state, out.attentions or ()
 
 
 def next_logits(

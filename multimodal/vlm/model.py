@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,12 @@ from multimodal.errors import CheckpointError
 from multimodal.glance import GlanceLayout
 from multimodal.tower import VisionTower
 from multimodal.vlm.language import hidden_states, language_from_config, next_logits
-from multimodal.vlm.projector import Projector
+from multimodal.vlm.projector import FrameTokens, Projector
 from multimodal.vlm.turns import Marks
 
-__all__ = ["VlmModel", "answer_log_probability", "frame_tokens"]
+__all__ = ["VlmModel", "answer_log_probability"]
 
 _WEIGHTS = "model.safetensors"
-
-
-def frame_tokens(config: Mapping[str, Any]) -> int:
-    """Tokens of the language model that a frame takes, by a model's configuration."""
-    rows, columns = config["merge"]
-    beside = config.get("slots", 0) + config.get("details", 0)
-    return int(config["tokens"] // (rows * columns) + beside)
 
 
 class VlmModel(ModelMixin, ConfigMixin):
@@ -131,9 +123,14 @@ class VlmModel(ModelMixin, ConfigMixin):
         }
 
     @property
+    def frame(self) -> FrameTokens:
+        """The tokens of the language model that a frame takes."""
+        return FrameTokens.of(self.config)
+
+    @property
     def frame_tokens(self) -> int:
-        """Tokens of the language model that a frame takes."""
-        return frame_tokens(self.config)
+        """How many they are."""
+        return self.frame.count
 
     def first_frames(self, ids_BL: Tensor) -> Tensor:
         """For each frame of all rows the number of its row's first, int64 (F,)."""
@@ -169,7 +166,7 @@ class VlmModel(ModelMixin, ConfigMixin):
     def hidden(self, batch: dict[str, Tensor], tokens_FMW: Tensor | None = None) -> Tensor:
         """The language model's last hidden state (B, L, W) of a batch from `collate_rows`."""
         embedded = self.embed(batch["ids"], batch["glances"], tokens_FMW)
-        return hidden_states(self.language, embedded, batch)
+        return hidden_states(self.language, embedded, batch)[0]
 
     def answer_logits(
         self, batch: dict[str, Tensor], tokens_FMW: Tensor | None = None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig
@@ -9,13 +13,51 @@ from transformers.models.siglip.modeling_siglip import SiglipEncoder
 
 from multimodal.tower import attention_kind, part_sizes
 
-__all__ = ["Projector"]
+__all__ = ["FrameTokens", "Projector"]
 
 # Of each number of a word's embedding, about.
 _WORD_SIZE = 0.1
 _HEADS = 4
 # Large enough to hide, and finite in bfloat16.
 _HIDDEN = -1e9
+
+
+@dataclass(frozen=True)
+class FrameTokens:
+    """The tokens that a frame takes in the language model, in their order.
+
+    Attributes:
+        rows: of blocks of the grid.
+        columns: of blocks of the grid.
+        things: K, those cut out of the frame.
+        details: M, those that ask for what is printed.
+    """
+
+    rows: int
+    columns: int
+    things: int = 0
+    details: int = 0
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> FrameTokens:
+        """Those of a model's configuration."""
+        side, (rows, columns) = round(config["tokens"] ** 0.5), config["merge"]
+        return cls(side // rows, side // columns, config.get("slots", 0), config.get("details", 0))
+
+    @property
+    def first_thing(self) -> int:
+        """The number of the first thing's token."""
+        return self.rows * self.columns
+
+    @property
+    def first_detail(self) -> int:
+        """The number of the first detail's token."""
+        return self.first_thing + self.things
+
+    @property
+    def count(self) -> int:
+        """Of all."""
+        return self.first_detail + self.details
 
 
 class Projector(nn.Module):

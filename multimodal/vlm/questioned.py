@@ -17,6 +17,8 @@ from multimodal.language import Question, Scene, ask
 from multimodal.language.question import CLIP_FRAMES
 from multimodal.pictures import Pictures
 from multimodal.vlm.descriptions import describe, description
+from multimodal.vlm.pointing import Pointing
+from multimodal.vlm.projector import FrameTokens
 from multimodal.vlm.turns import Marks, Turn, assemble, turn_of
 from multimodal.vlm.unproven import Unproven
 
@@ -24,8 +26,8 @@ __all__ = ["QuestionedPictures"]
 
 _CACHE = 200_000
 _KINDS = ("count", "colour", "shape", "relation", "nearest", "position", "existence")
-_WEIGHTS = (0.1, 0.36, 0.22, 0.1, 0.2, 0.03, 0.1)
-_PRINTED = ("reading", "reading", "reading", "chart", "chart", "chart")
+_WEIGHTS = (0.1, 0.36, 0.3, 0.08, 0.3, 0.02, 0.08)
+_PRINTED = ("reading", "reading", "chart", "chart", "chart", "chart", "chart")
 _MOVED_TRIES = 8
 _MOVED = 4
 _SUCCESS_TRIES = 6
@@ -45,7 +47,7 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         shares: of the sources.
         tokenizer: of texts.
         marks: special ids.
-        frame_tokens: tokens of a frame.
+        frame: the tokens of a frame.
         split: "train" or "validation", of the episodes; paraphrases are those of training.
         seed: what the draws depend on besides i.
         samples: the length of this dataset.
@@ -61,7 +63,7 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         shares: Sequence[float],
         tokenizer: PreTrainedTokenizerBase,
         marks: Marks,
-        frame_tokens: int,
+        frame: FrameTokens,
         split: str,
         seed: int,
         samples: int,
@@ -70,7 +72,7 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         pushes: float = 0.08,
         descriptions: float = 1.0,
     ) -> None:
-        self.sources, self.marks, self.frame_tokens = list(sources), marks, frame_tokens
+        self.sources, self.marks, self.frame = list(sources), marks, frame
         self.bounds = np.cumsum(shares) / np.sum(shares)
         self.seed, self.samples, self.questions = seed, samples, questions
         self.pairs, self.pushes, self.descriptions = pairs, pushes, descriptions
@@ -94,7 +96,7 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         rows, turns = self._long(source, number, int(self._ends[which][number]), rng)
         scene = source.scene(number)
         # Rows with more frames get fewer questions, so that rows are of about one length.
-        turns += self._still(source, scene, self.questions // len(rows), rng)
+        turns += self._still(source, number, self.questions // len(rows), rng)
         if scene.objects and len(rows) == 1 and rng.random() < self.descriptions:
             turns.append(self._answered(describe(rng), description(scene), 1, None, scene))
         if not turns:
@@ -102,7 +104,7 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         scenes = [source.scene(row) for row in rows]
         marked = np.stack([landmarks(each, source.layout.tokens) for each in scenes])
         printed = np.stack([details(each) for each in scenes])
-        laid = assemble(turns, len(rows), self.frame_tokens, self.marks)
+        laid = assemble(turns, len(rows), self.frame.count, self.marks)
         named = np.stack([named_things(source, row) for row in rows])
         told = {"landmarks": marked, "named": named, "printed": printed}
         return laid | {"glances": source.glances(rows)} | told
@@ -138,16 +140,34 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         return self._asked(asked, seen[-1])[:_MOVED]
 
     def _still(
-        self, source: Pictures, scene: Scene, count: int, rng: np.random.Generator
+        self, source: Pictures, number: int, count: int, rng: np.random.Generator
     ) -> list[Turn]:
+        scene = source.scene(number)
         kinds = list(rng.choice(_KINDS, count, p=np.array(_WEIGHTS) / sum(_WEIGHTS)))
         if source.printed:
             kinds = [*_PRINTED, *kinds[: count // 3]]
-        return self._asked([ask(str(kind), (scene,), rng) for kind in kinds], scene)
+        asked = [ask(str(kind), (scene,), rng) for kind in kinds]
+        return self._asked(asked, scene, self._pointing(source, number))
 
-    def _asked(self, questions: Sequence[Question | None], scene: Scene) -> list[Turn]:
+    def _pointing(self, source: Pictures, number: int) -> Pointing:
+        """Where the tokens of a frame are."""
+        things = None if source.things is None else source.things[number]
+        return Pointing(self.frame, things)
+
+    def _asked(
+        self,
+        questions: Sequence[Question | None],
+        scene: Scene,
+        pointing: Pointing | None = None,
+    ) -> list[Turn]:
         asked = {q.text: q for q in questions if q is not None}
-        return [self._answered(q.text, q.answer, q.frames, q, scene) for q in asked.values()]
+        return [
+            replace(
+                self._answered(q.text, q.answer, q.frames, q, scene),
+                looks=None if pointing is None else pointing.at(q, scene),
+            )
+            for q in asked.values()
+        ]
 
     def _answered(
         self, text: str, answer: str, frames: int, question: Question | None, scene: Scene

@@ -74,12 +74,14 @@ class Turn:
         frames: how many frames it sees.
         barred: for each token of the answer, or the first ones, ids that take no part in the
             choice.
+        looks: which token of its last frame it is about, where that is known.
     """
 
     question: tuple[int, ...]
     answer: tuple[int, ...]
     frames: int
     barred: tuple[tuple[int, ...], ...] = ()
+    looks: int | None = None
 
 
 def turn_of(
@@ -111,8 +113,10 @@ def assemble(
     Returns:
         int64 (L,) arrays: "ids"; "labels", the ids of answers and IGNORED elsewhere; "positions",
         which begin anew after the frames in every turn; "turns", 0 before the first; "sees", how
-        many frames a token may see; "frames", which frame a token belongs to, counted from 1. And
-        (L, MOST_BARRED) "barred", ids that are no choice for a label, IGNORED where there are none.
+        many frames a token may see; "frames", which frame a token belongs to, counted from 1;
+        "looks", for a token after which an answer goes on the place in the row that it is about,
+        IGNORED elsewhere and where it is not known. And (L, MOST_BARRED) "barred", ids that are no
+        choice for a label, IGNORED where there are none.
     """
     ids = [marks.bos, *([marks.image] * (frames * frame_tokens))]
     labels = [IGNORED] * len(ids)
@@ -121,6 +125,7 @@ def assemble(
     frame = [0, *(1 + k // frame_tokens for k in range(frames * frame_tokens))]
     sees = list(frame)
     barred = [_bars(())] * len(ids)
+    looks = list(labels)
     for count, turn in enumerate(turns, 1):
         length = len(turn.question) + len(turn.answer)
         begin = 1 + turn.frames * frame_tokens
@@ -132,6 +137,7 @@ def assemble(
         frame += [0] * length
         each = [*turn.barred, *([()] * (len(turn.answer) - len(turn.barred)))]
         barred += [_bars(ids_) for ids_ in ([()] * len(turn.question) + each)]
+        looks += _looks(turn, frame_tokens)
     row: dict[str, Sequence[int | list[int]]] = {"ids": ids, "labels": labels}
     row |= {
         "positions": positions,
@@ -139,8 +145,19 @@ def assemble(
         "sees": sees,
         "frames": frame,
         "barred": barred,
+        "looks": looks,
     }
     return {name: np.array(values, np.int64) for name, values in row.items()}
+
+
+def _looks(turn: Turn, frame_tokens: int) -> list[int]:
+    """What each token of a turn is to look at: those after which the answer goes on."""
+    said = len(turn.answer)
+    if turn.looks is None or not said:
+        return [IGNORED] * (len(turn.question) + said)
+    place = 1 + (turn.frames - 1) * frame_tokens + turn.looks
+    # What follows on the answer's last word is its end, which needs no look.
+    return [*([IGNORED] * (len(turn.question) - 1)), *([place] * (said - 1)), IGNORED, IGNORED]
 
 
 def _bars(ids: tuple[int, ...]) -> list[int]:
@@ -161,9 +178,9 @@ def collate_rows(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """
     length = max(len(sample["ids"]) for sample in samples)
     length += -length % 8
-    fills = {"labels": IGNORED, "turns": _PADDING, "barred": IGNORED}
+    fills = {"labels": IGNORED, "turns": _PADDING, "barred": IGNORED, "looks": IGNORED}
     batch = {}
-    for name in ("ids", "labels", "positions", "turns", "sees", "frames", "barred"):
+    for name in ("ids", "labels", "positions", "turns", "sees", "frames", "barred", "looks"):
         shape = (len(samples), length, *samples[0][name].shape[1:])
         rows = np.full(shape, fills.get(name, 0), np.int64)
         for row, sample in zip(rows, samples, strict=True):

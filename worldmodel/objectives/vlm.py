@@ -22,13 +22,19 @@ from worldmodel.objectives.company import CompanyLoss
 from worldmodel.objectives.landmarks import LandmarkHead
 from worldmodel.objectives.spelling import SpellingLoss
 
-__all__ = ["AnswerObjective", "LanguageObjective", "PreferenceObjective", "train_only"]
+__all__ = [
+    "AnswerObjective",
+    "LanguageObjective",
+    "PreferenceObjective",
+    "pointing_loss",
+    "train_only",
+]
 
 # How much the chosen answer's own likelihood counts beside the preference (arXiv 2404.19733): the
 # preference alone may lower both, as long as the rejected one falls faster.
 _CHOSEN_WEIGHT = 0.5
 # How much what is told beside answers counts.
-_WEIGHTS = {"landmarks": 1.0, "spelling": 1.0, "company": 0.5}
+_WEIGHTS = {"landmarks": 1.0, "spelling": 1.0, "company": 0.5, "pointing": 0.3}
 
 
 def train_only(model: VlmModel, parts: Sequence[str]) -> VlmModel:
@@ -60,7 +66,7 @@ class LanguageObjective(nn.Module):
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Loss of a batch of sentences from `collate_rows`."""
         embedded = self.language.get_input_embeddings()(batch["ids"])
-        hidden = hidden_states(self.language, embedded, batch)
+        hidden, _ = hidden_states(self.language, embedded, batch)
         logits, ids, _ = next_logits(self.language, hidden, batch["labels"], batch["barred"])
         return {"loss": F.cross_entropy(logits, ids)}
 
@@ -74,7 +80,8 @@ class AnswerObjective(nn.Module):
     """Cross-entropy of the answers' tokens; questions are given, not learnt.
 
     Where the batch says what each token shows, the projector also learns to bring it near the word
-    for that, and the tower, where it learns, to see it.
+    for that, and the tower, where it learns, to see it; and where it says which token a question is
+    about, a head of the language model's middle layer learns to look there.
 
     Args:
         model: the model, with what is to learn left free by `train_only`.
@@ -105,12 +112,17 @@ class AnswerObjective(nn.Module):
         """Loss of a batch from `collate_rows`; also the share of tokens that are guessed right."""
         features = self.model.features(batch["ids"], batch["glances"])
         tokens = self.model.projector(features)
-        logits, ids, _ = self.model.answer_logits(batch, tokens)
+        language = self.model.language
+        embedded = self.model.embed(batch["ids"], batch["glances"], tokens)
+        hidden, attended = hidden_states(language, embedded, batch, looks=True)
+        logits, ids, _ = next_logits(language, hidden, batch["labels"], batch["barred"])
         answers = F.cross_entropy(logits, ids)
         right = (logits.argmax(-1) == ids).float().mean()
         if "landmarks" not in batch:
             return {"loss": answers, "right": right.detach()}
         told = {"answers": answers, **self._told(batch, features, tokens)}
+        if attended:
+            told["pointing"] = pointing_loss(attended[len(attended) // 2], batch["looks"])
         loss = torch.stack([_WEIGHTS.get(name, 1.0) * each for name, each in told.items()]).sum()
         return {
             "loss": loss,
@@ -141,6 +153,20 @@ class AnswerObjective(nn.Module):
             self.__dict__["adapter"] = None
         self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory / TEXT_FOLDER)
+
+
+def pointing_loss(attended_BHLL: Tensor, looks_BL: Tensor) -> Tensor:
+    """How far the best head is from looking where the answer is, in nats.
+
+    Args:
+        attended_BHLL: what a layer attends to.
+        looks_BL: the place that each token is to look at, IGNORED where it is not known.
+    """
+    rows, places = torch.where(looks_BL != IGNORED)
+    if not len(rows):
+        return attended_BHLL.new_zeros(())
+    share = attended_BHLL[rows, :, places, looks_BL[rows, places]].amax(-1)
+    return -share.float().clamp(min=1e-4).log().mean()
 
 
 def _with_lora(model: VlmModel, rank: int) -> Any:

@@ -19,8 +19,9 @@ from multimodal.clip import ClipModel
 from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import load_text_tokenizer
 from multimodal.vlm.language import open_language, small_language
-from multimodal.vlm.model import VlmModel, frame_tokens
+from multimodal.vlm.model import VlmModel
 from multimodal.vlm.preferences import PreferencePairs, collate_pairs, draw_preferences
+from multimodal.vlm.projector import FrameTokens
 from multimodal.vlm.questioned import QuestionedPictures
 from multimodal.vlm.sentences import SentenceRows
 from multimodal.vlm.shared import TEXT_FOLDER
@@ -141,7 +142,7 @@ def projector_work(source: Source) -> Work:
         model.language.load_state_dict(language.state_dict())
         return AnswerObjective(train_only(model, ["projector"]), tokenizer)
 
-    return _answers(source, build, tokenizer, frame_tokens({**clip.config, **size}))
+    return _answers(source, build, tokenizer, FrameTokens.of({**clip.config, **size}))
 
 
 def instruct_work(source: Source) -> Work:
@@ -161,7 +162,7 @@ def instruct_work(source: Source) -> Work:
             int(source.cfg.size.instruct.lora_rank),
         )
 
-    return _answers(source, build, tokenizer, frame_tokens(VlmModel.load_config(folder)))
+    return _answers(source, build, tokenizer, FrameTokens.of(VlmModel.load_config(folder)))
 
 
 def preference_work(source: Source) -> Work:
@@ -181,7 +182,7 @@ def preference_work(source: Source) -> Work:
     def pairs(split: str, seed: int, frames: int) -> PreferencePairs:
         drawn = draw_preferences(model, tokenizer, pictures[0], frames, seed, split)
         kept = QuestionedPictures(
-            pictures, shares, tokenizer, model.marks, model.frame_tokens, split, seed, len(drawn)
+            pictures, shares, tokenizer, model.marks, model.frame, split, seed, len(drawn)
         )
         return PreferencePairs(drawn, pictures[0], tokenizer, model, kept)
 
@@ -201,13 +202,13 @@ def _answers(
     source: Source,
     build: Callable[[], nn.Module],
     tokenizer: PreTrainedTokenizerBase,
-    tokens: int,
+    frame: FrameTokens,
 ) -> Work:
     marks, pictures = Marks.of(tokenizer), pictures_of(source)
     shares = _shares(source, pictures)
 
     def questioned(split: str, seed: int, samples: int) -> QuestionedPictures:
-        return QuestionedPictures(pictures, shares, tokenizer, marks, tokens, split, seed, samples)
+        return QuestionedPictures(pictures, shares, tokenizer, marks, frame, split, seed, samples)
 
     validation = questioned("validation", 0, _VALIDATION_ROWS) if source.holds_out else None
     return Work(build, questioned("train", source.cfg.seed, _DRAWS), validation, collate_rows)

@@ -63,7 +63,7 @@ def test_pairs_to_judge_by_are_of_frames_that_are_not_trained_on(parts):
 def test_questions_beside_the_pairs_add_their_own_loss(parts):
     model, tokenizer, pictures, pairs = parts
     kept = QuestionedPictures(
-        [pictures], [1.0], tokenizer, model.marks, model.frame_tokens, "train", 1, len(pairs)
+        [pictures], [1.0], tokenizer, model.marks, model.frame, "train", 1, len(pairs)
     )
     plain = PreferencePairs(pairs, pictures, tokenizer, model)
     beside = PreferencePairs(pairs, pictures, tokenizer, model, kept)

@@ -8,6 +8,7 @@ from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene
 from multimodal.language.scene import SceneObject
 from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import decode_ids, encode_text, load_text_tokenizer
+from multimodal.vlm.projector import FrameTokens
 from multimodal.vlm.questioned import QuestionedPictures
 from multimodal.vlm.turns import IGNORED, Marks
 from multimodal.vlm.unproven import Unproven
@@ -39,7 +40,9 @@ def flat(place):
 
 def rows_of(source, tokenizer, count=40):
     marks = Marks.of(tokenizer)
-    data = QuestionedPictures([source], [1.0], tokenizer, marks, 64, "train", 0, 1000)
+    data = QuestionedPictures(
+        [source], [1.0], tokenizer, marks, FrameTokens(8, 8), "train", 0, 1000
+    )
     return [data[index] for index in range(count)]
 
 
