@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from multimodal.speech import (
@@ -36,9 +37,24 @@ def listener(name: str = "ears") -> Listener:
     """
     from worldmodel.ears import load_ears
 
-    ears = load_ears()
+    with _quiet():
+        ears = load_ears()
     recogniser = ears.recogniser if name == "ears" else load_recogniser(name)
     return Listener(recogniser, ears.spotter)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars, meant for downloads of minutes, off the terminal."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def spoken_instruction(path: Path | str, ears: Listener) -> tuple[str, Heard]:

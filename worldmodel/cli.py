@@ -202,7 +202,8 @@ def _print_help() -> None:
 def _print_verb_help(name: str) -> None:
     console = Console()
     console.print(f"Usage: worldmodel {name} [key=value ...]\n", highlight=False, markup=False)
-    console.print(f"{VERBS[name].summary.capitalize()}.\n", highlight=False, markup=False)
+    summary = VERBS[name].summary
+    console.print(f"{summary[0].upper()}{summary[1:]}.\n", highlight=False, markup=False)
     groups = verb_groups(name)
     console.print(_key_table(name, groups))
     for group, option in groups.items():

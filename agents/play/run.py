@@ -73,6 +73,8 @@ def own_picture(path: Path, size_px: int) -> NDArray[np.uint8]:
     Raises:
         FrameError: the file is missing or no picture, or is not square.
     """
+    if not path.is_file():
+        raise FrameError(f"There is no picture {path}. Check the path.")
     try:
         picture = Image.open(path).convert("RGB")
     except (OSError, Image.DecompressionBombError) as error:

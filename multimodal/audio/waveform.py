@@ -130,7 +130,7 @@ def read_audio(path: Path | str, rate_hz: int) -> Tensor:
     except soundfile.LibsndfileError as error:
         raise AudioError(
             f"{path} cannot be read as sound ({error}). Convert it, e.g. with "
-            f"`ffmpeg -i {path.name} {path.stem}.wav`."
+            f"`ffmpeg -i {path.name} {path.stem}-converted.wav`."
         ) from error
     if found_hz < rate_hz / 2:
         _log.warning(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.acting.run import Session
-from agents.voice import spoken_instruction
+from agents.voice import listener, spoken_instruction
 from multimodal.audio.engines import Voice, speak
 from multimodal.audio.waveform import write_wav
 from multimodal.errors import AudioError
@@ -22,6 +22,11 @@ HASTY = ["imagine=none", "say=false"]
 def last(out, number=0):
     lines = (out / f"episode_{number:03d}" / "trace.jsonl").read_text().splitlines()
     return json.loads(lines[-1])
+
+
+def test_ears_open_without_a_word_on_the_terminal(capfd):
+    listener()
+    assert "Loading" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("world", ["mujoco", "learned"])

@@ -43,6 +43,7 @@ def test_the_help_of_a_verb_lists_each_of_its_keys(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert main([name, "--help"]) == 0
     shown = capsys.readouterr().out
+    assert VERBS[name].summary[1:] in shown, "proper names keep their capitals"
     for key in composed(name):
         assert str(key) in shown
 
