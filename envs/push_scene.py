@@ -98,6 +98,44 @@ def _wall(name: str, x_m: float, y_m: float) -> str:
     )
 
 
+def _walls() -> str:
+    edge = TABLE_HALF_M + 0.01
+    sides = {
+        "left": (-edge, 0.0),
+        "right": (edge, 0.0),
+        "top": (0.0, edge),
+        "bottom": (0.0, -edge),
+    }
+    return "\n    ".join(_wall(name, x, y) for name, (x, y) in sides.items())
+
+
+def _zones() -> str:
+    return "\n    ".join(
+        f'<geom name="zone{i}" type="cylinder" size="{ZONE_RADIUS_M} 0.0004" pos="0 0 0.0004" '
+        'contype="0" conaffinity="0" group="1"/>'
+        for i in range(ZONES)
+    )
+
+
+def _pusher_joints() -> str:
+    reach = TABLE_HALF_M - PUSHER_RADIUS_M
+    return "\n      ".join(
+        f'<joint name="pusher_{axis}" type="slide" axis="{direction}" limited="true" '
+        f'range="-{reach} {reach}" solreflimit="0.01 1"/>'
+        for axis, direction in (("x", "1 0 0"), ("y", "0 1 0"))
+    )
+
+
+def _actuators() -> str:
+    # Without a limit to its force: a servo that runs into one swings about the wanted velocity, and
+    # where in the swing it is, which no frame shows, would decide what comes next.
+    return "\n    ".join(
+        f'<velocity name="pusher_{axis}" joint="pusher_{axis}" kv="40" '
+        f'ctrlrange="-{PUSHER_SPEED_M_S} {PUSHER_SPEED_M_S}"/>'
+        for axis in "xy"
+    )
+
+
 def push_mjcf(pixels: int, extra: str = "") -> str:
     """The MJCF text of the table.
 
@@ -106,34 +144,7 @@ def push_mjcf(pixels: int, extra: str = "") -> str:
         extra: MJCF of whatever else belongs to the world's body.
     """
     edge = TABLE_HALF_M + 0.01
-    reach = TABLE_HALF_M - PUSHER_RADIUS_M
-    walls = "\n    ".join(
-        _wall(name, x, y)
-        for name, x, y in (
-            ("left", -edge, 0.0),
-            ("right", edge, 0.0),
-            ("top", 0.0, edge),
-            ("bottom", 0.0, -edge),
-        )
-    )
-    zones = "\n    ".join(
-        f'<geom name="zone{i}" type="cylinder" size="{ZONE_RADIUS_M} 0.0004" pos="0 0 0.0004" '
-        'contype="0" conaffinity="0" group="1"/>'
-        for i in range(ZONES)
-    )
     slots = "".join(_slot(index) for index in range(SLOTS))
-    pusher_joints = "\n      ".join(
-        f'<joint name="pusher_{axis}" type="slide" axis="{direction}" limited="true" '
-        f'range="-{reach} {reach}" solreflimit="0.01 1"/>'
-        for axis, direction in (("x", "1 0 0"), ("y", "0 1 0"))
-    )
-    # Without a limit to its force: a servo that runs into one swings about the wanted velocity, and
-    # where in the swing it is, which no frame shows, would decide what comes next.
-    actuators = "\n    ".join(
-        f'<velocity name="pusher_{axis}" joint="pusher_{axis}" kv="40" '
-        f'ctrlrange="-{PUSHER_SPEED_M_S} {PUSHER_SPEED_M_S}"/>'
-        for axis in "xy"
-    )
     return f"""
 <mujoco model="push">
   <option timestep="0.01" integrator="implicitfast" cone="elliptic" impratio="5"/>
@@ -162,16 +173,16 @@ def push_mjcf(pixels: int, extra: str = "") -> str:
     <geom name="table" type="plane" size="{edge} {edge} 0.1" contype="2" conaffinity="1"
           rgba="{TABLE_RGB[0]} {TABLE_RGB[1]} {TABLE_RGB[2]} 1" priority="0"
           friction="{TABLE_FRICTION} 0.01 0.0001"/>
-    {walls}
-    {zones}{extra}
+    {_walls()}
+    {_zones()}{extra}
     <body name="pusher" pos="0 0 {PUSHER_HEIGHT_M}">
-      {pusher_joints}
+      {_pusher_joints()}
       <geom name="pusher" type="cylinder" size="{PUSHER_RADIUS_M} 0.026" mass="0.3"
             contype="4" conaffinity="1" friction="0.15 0.003 0.0001" rgba="0.12 0.12 0.14 1"/>
     </body>{slots}
   </worldbody>
   <actuator>
-    {actuators}
+    {_actuators()}
   </actuator>
 </mujoco>
 """
