@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,37 +83,44 @@ def train_objective(
     if first:
         truncate_history(run, start.step)
         _log.info("training on %s", compute.reason)
-    wandb = None
-    if first:
-        wandb = open_wandb(run, wandb_mode, settings.model_dump(), wandb_project)
-    try:
-        with (
-            Interrupt() as interrupt,
-            TrainingProgress(run.path.name, settings.steps, start.step, first) as progress,
-        ):
-            trainer = ObjectiveTrainer(
-                objective,
-                _arguments(settings, compute, run),
-                settings,
-                run,
-                train_dataset,
-                validation_dataset,
-                collate,
-                start,
-                interrupt,
-                progress,
-                wandb,
-            )
-            _refuse_fsdp1(trainer)
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    finally:
-        if wandb is not None:
-            wandb.finish()
+    with (
+        _followed(run, wandb_mode, settings, wandb_project, first) as wandb,
+        Interrupt() as interrupt,
+        TrainingProgress(run.path.name, settings.steps, start.step, first) as progress,
+    ):
+        trainer = ObjectiveTrainer(
+            objective,
+            _arguments(settings, compute, run),
+            settings,
+            run,
+            train_dataset,
+            validation_dataset,
+            collate,
+            start,
+            interrupt,
+            progress,
+            wandb,
+        )
+        _refuse_fsdp1(trainer)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if trainer.state.global_step < settings.steps:
         interrupt.raise_if_requested()
         # Another process was told to stop.
         raise KeyboardInterrupt
     return _result(trainer, objective)
+
+
+@contextmanager
+def _followed(
+    run: RunDirectory, mode: WandbMode, settings: TrainSettings, project: str, first: bool
+) -> Iterator[Any]:
+    """The run in wandb, of the first process alone; it is finished whatever happens."""
+    wandb = open_wandb(run, mode, settings.model_dump(), project) if first else None
+    try:
+        yield wandb
+    finally:
+        if wandb is not None:
+            wandb.finish()
 
 
 def _checkpoint_to_resume(run: RunDirectory, resume: str, first: bool) -> Path | None:
