@@ -7,7 +7,7 @@ which of them works, with the real shapes and whatever stands in between, only i
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,13 +130,13 @@ def _steered(
     return scaled
 
 
-def _left_of(points: NDArray[np.float64], way: NDArray[np.float64]) -> NDArray[np.float64]:
+def _left_of(points: NDArray[np.float64], way: NDArray[Any]) -> NDArray[np.float64]:
     """How far points (..., 2) lie to the left of a direction, times its length."""
     found: NDArray[np.float64] = points @ np.array([-way[1], way[0]])
     return found
 
 
-def _turned(way: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
+def _turned(way: NDArray[Any], angle: float) -> NDArray[Any]:
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([cosine * way[0] - sine * way[1], sine * way[0] + cosine * way[1]])
 
