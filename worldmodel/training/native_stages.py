@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,7 +199,8 @@ def native_work(source: Source) -> Work:
 
     def save(folder: Path) -> None:
         senses.codes.save_pretrained(folder / CODES_FOLDER)
-        senses.units.save_pretrained(folder / UNITS_FOLDER)
+        # As their own stage rounded them: nothing is lost.
+        copy.deepcopy(senses.units).to(torch.float16).save_pretrained(folder / UNITS_FOLDER)
         senses.tokenizer.save_pretrained(folder / TEXT_FOLDER)
 
     return Work(
