@@ -81,7 +81,7 @@ class AnswerObjective(nn.Module):
 
     Where the batch says what each token shows, the projector also learns to bring it near the word
     for that, and the tower, where it learns, to see it; and where it says which token a question is
-    about, a head of the language model's middle layer learns to look there.
+    about, the first head of the language model's middle layer learns to look there.
 
     Args:
         model: the model, with what is to learn left free by `train_only`.
@@ -156,7 +156,10 @@ class AnswerObjective(nn.Module):
 
 
 def pointing_loss(attended_BHLL: Tensor, looks_BL: Tensor) -> Tensor:
-    """How far the best head is from looking where the answer is, in nats.
+    """How far the first head is from looking where the answer is, in nats.
+
+    One head that has to follow every question: of several the best one, four would do that look at
+    the leftmost, the rightmost, the topmost and the bottommost whatever is asked.
 
     Args:
         attended_BHLL: what a layer attends to.
@@ -165,8 +168,8 @@ def pointing_loss(attended_BHLL: Tensor, looks_BL: Tensor) -> Tensor:
     rows, places = torch.where(looks_BL != IGNORED)
     if not len(rows):
         return attended_BHLL.new_zeros(())
-    share = attended_BHLL[rows, :, places, looks_BL[rows, places]].amax(-1)
-    return -share.float().clamp(min=1e-4).log().mean()
+    share = attended_BHLL[rows, 0, places, looks_BL[rows, places]]
+    return -share.float().clamp(min=1e-6).log().mean()
 
 
 def _with_lora(model: VlmModel, rank: int) -> Any:

@@ -89,14 +89,14 @@ def test_a_row_points_from_where_the_answer_goes_on_to_a_token_of_its_own_frame(
     assert (assemble([Turn((20,), (), 1, looks=4)], 1, 6, marks)["looks"] == IGNORED).all()
 
 
-def test_one_head_that_looks_there_is_enough():
-    looks = collate_rows(
-        [{**assemble([Turn((9, 8), (7, 2), 1, looks=1)], 1, 3, Marks(0, 1, 2, 3))}]
-    )
+def test_one_and_the_same_head_has_to_look_there():
+    marks = Marks(0, 1, 2, 3)
+    looks = collate_rows([assemble([Turn((9, 8), (7, 2), 1, looks=1)], 1, 3, marks)])["looks"]
     attended = torch.zeros(1, 2, 8, 8)
     attended[0, :, 5] = torch.tensor([0.25, 0.25, 0.25, 0.25, 0, 0, 0, 0])
-    assert float(pointing_loss(attended, looks["looks"])) == pytest.approx(np.log(4))
+    assert float(pointing_loss(attended, looks)) == pytest.approx(np.log(4))
     attended[0, 1, 5] = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, 0])
-    assert float(pointing_loss(attended, looks["looks"])) == 0
-    nowhere = torch.full_like(looks["looks"], IGNORED)
-    assert float(pointing_loss(attended, nowhere)) == 0
+    assert float(pointing_loss(attended, looks)) == pytest.approx(np.log(4))
+    attended[0, 0, 5] = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, 0])
+    assert float(pointing_loss(attended, looks)) == 0
+    assert float(pointing_loss(attended, torch.full_like(looks, IGNORED))) == 0
