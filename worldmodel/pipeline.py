@@ -25,7 +25,7 @@ from worldmodel.dynamics import Dynamics, Memory
 from worldmodel.layered import begin, carry
 from worldmodel.motion import Motion
 from worldmodel.outputs import RolloutOutput, StepOutput
-from worldmodel.rollout_state import RolloutState
+from worldmodel.rollout_state import RolloutState, source_noise
 from worldmodel.sampler import next_frame
 
 __all__ = ["SETTINGS", "RolloutOutput", "StepOutput", "WorldModelPipeline"]
@@ -124,6 +124,11 @@ class WorldModelPipeline(DiffusionPipeline):
         """The networks, without those that this pipeline does not have."""
         parts = (self.tokenizer, self.dynamics, self.layer_reader, self.motion)
         return [part for part in parts if part is not None]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; that of diffusers looks through all modules in every step."""
+        return next(self.dynamics.parameters()).device
 
     @property
     def action_dim(self) -> int:
@@ -330,20 +335,10 @@ class WorldModelPipeline(DiffusionPipeline):
             self.scheduler,
             int(self.config.sampling_steps),
             self.config.source,
-            start=self._source_noise(state),
+            start=None if self.config.source == "last" else source_noise(state),
         )
         memory = self.dynamics.advance(state.memory, prediction.latents, prediction)
         return RolloutState(memory, state.goal, state.seed, state.step + 1)
-
-    def _source_noise(self, state: RolloutState) -> Tensor | None:
-        """Where a flow from noise starts (B, N, C): a function of each lane's seed and step."""
-        if self.config.source == "last":
-            return None
-        lanes = []
-        for seed, step in zip(state.seed.tolist(), state.step.tolist(), strict=True):
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            lanes.append(torch.randn(state.memory.latents.shape[1:], generator=generator))
-        return torch.stack(lanes).to(state.memory.latents)
 
     @torch.no_grad()
     def outcome(self, state: RolloutState) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from worldmodel.attention import Anchor, FrameMemory
 from worldmodel.dynamics import Memory
 from worldmodel.layered import LayerState
 
-__all__ = ["RolloutState"]
+__all__ = ["RolloutState", "source_noise"]
 
 _LANES = ("goal", "seed", "step")
 _MEMORY = ("latents", "change", "first", "places", "filled")
@@ -142,3 +142,12 @@ class RolloutState:
             return cls.from_arrays(load_file(str(path)))
         except (OSError, SafetensorError) as error:
             raise StateError(f"{path} is not a saved rollout state: {error}.") from error
+
+
+def source_noise(state: RolloutState) -> Tensor:
+    """Where a flow from noise starts (B, N, C): a function of each lane's seed and step."""
+    lanes = []
+    for seed, step in zip(state.seed.tolist(), state.step.tolist(), strict=True):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        lanes.append(torch.randn(state.memory.latents.shape[1:], generator=generator))
+    return torch.stack(lanes).to(state.memory.latents)

@@ -41,8 +41,8 @@ _DRAWN = 3
 _ACTED = 2
 _SPAN = 4
 _TOLD_FIRST = 0.25
-# Of a recorded sentence: as it is, or faster and higher in some noise. Units are made to be the same
-# for many voices, and each further take costs as much time as all the sentences together.
+# Of a recorded sentence: as it is, or faster and higher in some noise. Units are made to be the
+# same for many voices, and each further take costs as much time as all the sentences together.
 _TAKES = ((1.0, None), (1.12, 25.0))
 
 

@@ -30,10 +30,10 @@ __all__ = [
     "FRAME_S",
     "LETTERS",
     "LONGEST_WINDOW_S",
-    "Near",
     "START",
     "STEP",
     "UNKNOWN",
+    "Near",
     "SpeechModel",
     "letter_ids",
     "levelled",
@@ -153,6 +153,7 @@ class Near(nn.Module):
         self.give.reset_parameters()
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states (B, T, W) with what their neighbours say added."""
         positions, margin = hidden.shape[1], _REACH * self.apart
         padded = F.pad(self.norm(hidden), (0, 0, margin, margin))
         # Matrix products: convolutions of so few channels are slow in bfloat16 on a CPU.
