@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from multimodal.glance import GlanceLayout
-from multimodal.landmarks import KINDS
+from multimodal.landmarks import DETAILS, KINDS
 from multimodal.text_tokenizer import train_text_tokenizer
 from multimodal.tower import VisionTower
 from multimodal.vlm.language import next_logits, small_language
@@ -99,6 +99,7 @@ def test_landmarks_teach_the_tower_where_it_learns_and_not_where_it_is_frozen(mo
     vlm, tokenizer = model
     batch = rows(vlm, torch.randn(1, 64)) | {"landmarks": torch.zeros(1, 16, len(KINDS))}
     batch["named"] = torch.zeros(1, 0, 2, dtype=torch.int64)
+    batch["printed"] = torch.full((1, DETAILS, 3), -1)
     learns = AnswerObjective(train_only(vlm, ["tower", "projector", "language"]), tokenizer)
     found = learns(**batch)
     assert float(found["landmarks"]) > 0
