@@ -6,8 +6,9 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from transformers.utils import logging
 
 from multimodal.speech import (
     Final,
@@ -19,6 +20,7 @@ from multimodal.speech import (
     load_recogniser,
     microphone_chunks,
 )
+from worldmodel.loading_bars import without_bars
 
 __all__ = ["listener", "spoken_instruction", "spoken_instructions", "spoken_reply"]
 
@@ -37,24 +39,10 @@ def listener(name: str = "ears") -> Listener:
     """
     from worldmodel.ears import load_ears
 
-    with _quiet():
+    with without_bars(logging):
         ears = load_ears()
     recogniser = ears.recogniser if name == "ears" else load_recogniser(name)
     return Listener(recogniser, ears.spotter)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars, meant for downloads of minutes, off the terminal."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def spoken_instruction(path: Path | str, ears: Listener) -> tuple[str, Heard]:

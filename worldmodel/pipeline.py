@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,6 +21,7 @@ from worldmodel.compact import CompactDynamics, CompactTokenizer
 from worldmodel.device import refuse_format
 from worldmodel.dynamics import Dynamics, Memory
 from worldmodel.layered import begin, carry
+from worldmodel.loading_bars import without_bars
 from worldmodel.motion import Motion
 from worldmodel.outputs import RolloutOutput, StepOutput
 from worldmodel.rollout_state import RolloutState, source_noise
@@ -41,18 +40,6 @@ SETTINGS = (
     "source",
 )
 Array = Tensor | NDArray[Any]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep diffusers' progress bars, meant for downloads of minutes, off the terminal."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 class WorldModelPipeline(DiffusionPipeline):
@@ -199,7 +186,7 @@ class WorldModelPipeline(DiffusionPipeline):
         verify(folder, KIND)
         kwargs = {"local_files_only": True, "use_safetensors": True} | kwargs
         try:
-            with _quiet():
+            with without_bars(logging):
                 loaded = super().from_pretrained(str(folder), **kwargs)
         except (OSError, ValueError, TypeError, RuntimeError, AttributeError) as error:
             raise CheckpointError(

@@ -10,10 +10,7 @@ from multimodal.landmarks import KINDS
 from multimodal.language import COLOURS, SHAPES
 from multimodal.text_tokenizer import load_text_tokenizer
 from multimodal.things import THING
-from multimodal.vlm.language import small_language
-from multimodal.vlm.model import VlmModel
-from multimodal.vlm.turns import Marks
-from tests.worldmodel.vlm_recordings import save_text
+from tests.worldmodel.vlm_recordings import small_vlm
 from worldmodel.objectives.company import CompanyLoss, neighbours, outermost
 from worldmodel.objectives.spelling import read_words
 
@@ -48,14 +45,9 @@ def test_the_nearest_is_another_object_and_told_only_where_it_is_clear():
 @pytest.fixture
 def parts(tmp_path):
     torch.manual_seed(0)
-    tokenizer = load_text_tokenizer(save_text(tmp_path / "text"))
-    language = small_language(tokenizer, width=32, hidden=32, layers=1, heads=2)
-    config = language.config.to_diff_dict() | {"model_type": "llama"}
-    sizes = {"width": 24, "hidden": 24, "layers": 1, "heads": 2, "merge": (2, 1), "exchanges": 2}
-    language.get_input_embeddings().weight.data.normal_(0, 0.5)
-    model = VlmModel(config, asdict(Marks.of(tokenizer)), **asdict(LAYOUT), **sizes)
-    model.language.load_state_dict(language.state_dict())
-    return model, CompanyLoss(tokenizer, 32)
+    sizes = asdict(LAYOUT) | {"merge": (2, 1), "exchanges": 2}
+    model = small_vlm(tmp_path / "text", 0.5, **sizes)
+    return model, CompanyLoss(load_text_tokenizer(tmp_path / "text"), 32)
 
 
 def scenes(count, generator):

@@ -1,18 +1,12 @@
 """Training that starts from an earlier model's weights."""
 
-from dataclasses import asdict
-
 import pytest
 import torch
 from diffusers import FlowMapEulerDiscreteScheduler
 
 from multimodal.errors import CheckpointError, ConfigError
-from multimodal.text_tokenizer import load_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
-from multimodal.vlm.language import small_language
-from multimodal.vlm.model import VlmModel
-from multimodal.vlm.turns import Marks
-from tests.worldmodel.vlm_recordings import save_text
+from tests.worldmodel.vlm_recordings import small_vlm
 from worldmodel.checkpoint import write_manifest
 from worldmodel.dynamics import Dynamics
 from worldmodel.pipeline import WorldModelPipeline
@@ -80,11 +74,3 @@ def test_a_model_that_answers_hands_on_all_that_the_new_one_has(tmp_path):
 def test_what_does_not_answer_is_no_model_to_train_on(pipeline):
     with pytest.raises(CheckpointError, match="kind"):
         InitialWeights.of_answers(pipeline)
-
-
-def small_vlm(text, **sizes):
-    tokenizer = load_text_tokenizer(save_text(text))
-    language = small_language(tokenizer, width=32, hidden=32, layers=1, heads=2)
-    config = language.config.to_diff_dict() | {"model_type": "llama"}
-    marks = asdict(Marks.of(tokenizer))
-    return VlmModel(config, marks, width=24, hidden=24, layers=1, heads=2, **sizes)

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,8 +12,11 @@ from envs.push import PushWorld
 from envs.recording import record_episode, seeds_of
 from multimodal.language.corpus import sentences
 from multimodal.store import EpisodeStore, StoreSettings
-from multimodal.text_tokenizer import train_text_tokenizer
+from multimodal.text_tokenizer import load_text_tokenizer, train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
+from multimodal.vlm.language import small_language
+from multimodal.vlm.model import VlmModel
+from multimodal.vlm.turns import Marks
 from worldmodel.checkpoint import shipped
 
 TINY = [
@@ -71,3 +76,21 @@ def save_text(folder: Path) -> Path:
     """A tokeniser of texts from a small part of the corpus."""
     train_text_tokenizer(sentences(1000), vocab_size=600).save_pretrained(folder)
     return folder
+
+
+def small_vlm(text: Path, word_size: float | None = None, **sizes: Any) -> VlmModel:
+    """A small model with fresh weights.
+
+    Args:
+        text: where its tokeniser of texts goes, or is.
+        word_size: of each number of a word; fresh ones of 0.02 look alike.
+        sizes: other arguments of VlmModel.
+    """
+    tokenizer = load_text_tokenizer(text if text.is_dir() else save_text(text))
+    language = small_language(tokenizer, width=32, hidden=32, layers=1, heads=2)
+    config = language.config.to_diff_dict() | {"model_type": "llama"}
+    given = {"width": 24, "hidden": 24, "layers": 1, "heads": 2} | sizes
+    model = VlmModel(config, asdict(Marks.of(tokenizer)), **given)
+    if word_size is not None:
+        model.language.get_input_embeddings().weight.data.normal_(0, word_size)
+    return model
