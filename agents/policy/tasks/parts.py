@@ -53,8 +53,11 @@ def _check_budgets(task: DictConfig) -> None:
                 f"experiment.{key} has {len(task[key])} numbers and experiment.frames "
                 f"{len(task.frames)}; give one for each round."
             )
-        if wrong := [value for value in task[key] if not isinstance(value, int) or value < 1]:
-            raise ConfigError(
-                f"experiment.{key} holds {wrong[0]!r}; expected whole numbers from 1 on, one for "
-                "each round."
-            )
+        for number, value in enumerate(task[key]):
+            # A round after the first may record nothing and learn from what there is.
+            least = 0 if key == "frames" and number > 0 else 1
+            if not isinstance(value, int) or value < least:
+                raise ConfigError(
+                    f"experiment.{key}[{number}]={value!r}; expected a whole number from {least} "
+                    "on."
+                )

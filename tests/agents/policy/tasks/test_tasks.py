@@ -15,6 +15,7 @@ from agents.policy.collecting import Amount, collected, opened_store
 from agents.policy.imagination import Imagination
 from agents.policy.tasks.behaviours import Acting, Exploring
 from agents.policy.tasks.lanes import CompactBeginnings, CompactLanes, filtered
+from agents.policy.tasks.parts import parts_of
 from agents.policy.tasks.playing import Random, Starts, Still, returns_of
 from agents.policy.tasks.policy import TaskPolicy
 from agents.policy.tasks.quality import world_figures
@@ -29,6 +30,7 @@ from multimodal.flat import FlatEpisodes
 from multimodal.store import EpisodeStore
 from worldmodel.cli import main
 from worldmodel.compact import CompactDynamics, CompactTokenizer
+from worldmodel.configuration import composed
 from worldmodel.latents import cached_latents
 from worldmodel.pipeline import WorldModelPipeline
 
@@ -251,12 +253,23 @@ def test_one_command_records_learns_and_judges_and_goes_on_where_it_was(tmp_path
     assert found["inverted_pendulum_return"] == figures["inverted_pendulum_return"]
 
 
+@pytest.mark.parametrize("name", ["inverted_pendulum", "reacher"])
+def test_the_budgets_of_every_experiment_fit_together(name: str) -> None:
+    cfg = composed("policy", [f"experiment={name}"])
+    parts = parts_of(cfg)
+    rounds = len(cfg.experiment.frames)
+    assert {f"policy-{number}" for number in range(rounds)} <= parts.keys()
+    assert f"policy-{rounds}" not in parts
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         (["experiment.world_steps=[3]"], "one for each round"),
-        (["experiment.world_steps=[3,0]"], "world_steps holds 0"),
-        (["experiment.policy_rounds=[2,-1]"], "policy_rounds holds -1"),
+        (["experiment.world_steps=[3,0]"], "experiment.world_steps[1]=0; expected a whole"),
+        (["experiment.policy_rounds=[2,-1]"], "experiment.policy_rounds[1]=-1; expected a whole"),
+        (["experiment.frames=[0,40]"], "experiment.frames[0]=0; expected a whole number from 1"),
+        (["experiment.frames=[60,-1]"], "experiment.frames[1]=-1; expected a whole number from 0"),
         (["experiment.episode_steps=1"], "2 or more"),
         (["experiment.env_id=Nowhere-v5"], "Nowhere"),
         (["mode=evaluate"], "from_run=DIR"),
