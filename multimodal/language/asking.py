@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,18 @@ from multimodal.language.question import Question
 from multimodal.language.scene import Scene
 from multimodal.language.vocabulary import Split
 
-__all__ = ["KINDS", "STILL_KINDS", "ask", "caption"]
+__all__ = ["KINDS", "OPENINGS", "STILL_KINDS", "ask", "caption"]
+
+OPENINGS: Final = (
+    "Look at the picture. ",
+    "Look at the table. ",
+    "Here is a picture. ",
+    "There is a table. ",
+    "Here is the table. ",
+    "Tell me: ",
+)
+"""What may come before a question of training, so that two sentences confuse no more than one."""
+_OPENED: Final = 0.15
 
 _Still = Callable[[Scene, np.random.Generator, Split], Question | None]
 
@@ -71,10 +83,14 @@ def ask(
     if split == "train" and not in_training(scenes[-1]):
         return None
     if kind == "moved":
-        return moved(scenes, rng, split)
-    if kind == "success":
-        return success(scenes, future, rng, split)
-    return _STILL[kind](scenes[-1], rng, split)
+        question = moved(scenes, rng, split)
+    elif kind == "success":
+        question = success(scenes, future, rng, split)
+    else:
+        question = _STILL[kind](scenes[-1], rng, split)
+    if question is not None and split == "train" and rng.random() < _OPENED:
+        return replace(question, text=str(rng.choice(OPENINGS)) + question.text)
+    return question
 
 
 def caption(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from multimodal.errors import CheckpointError, FrameError
+from multimodal.errors import CheckpointError, ConfigError, FrameError
 from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_eyes, save_text, save_trunk
 from worldmodel.cli import composed
 from worldmodel.readers import load_clip, load_vlm
@@ -64,6 +64,23 @@ def test_clip_and_the_vlm_read_the_things_that_the_world_models_reader_cuts_out(
         assert config["slots"] == 6
         assert len(config["reader"]) == 16
         assert any(name.startswith("tower.things.shape") for name in weights(trained, stage))
+
+
+def test_a_whole_model_is_trained_on_without_earlier_stages(place, trained):
+    whole, out = trained / "preference" / "model", place / "on"
+    rate = "size.budget.instruct.learning_rate=1e-9"
+    assert train(place, "instruct", f"initial={whole}", rate, f"out={out}") == 0
+    before, after = load_file(whole / "model.safetensors"), weights(out, "instruct")
+    assert before.keys() == after.keys()
+    for name, value in after.items():
+        torch.testing.assert_close(value, before[name], atol=1e-6, rtol=1e-6)
+    texts = [folder / "text" / "tokenizer.json" for folder in (whole, out / "instruct" / "model")]
+    assert texts[0].read_bytes() == texts[1].read_bytes()
+
+
+def test_a_chain_starts_from_no_model(place):
+    with pytest.raises(ConfigError, match="objective=instruct"):
+        train(place, "vlm", "initial=vlm")
 
 
 def test_the_projector_stage_moves_the_projector_and_no_other_bit(trained):

@@ -67,12 +67,8 @@ class InitialWeights:
         path = folder / "model.safetensors"
         return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
-    def load_into(self, model: nn.Module, partly: bool = False) -> None:
+    def load_into(self, model: nn.Module) -> None:
         """Overwrite a model's weights.
-
-        Args:
-            model: what gets them.
-            partly: whether weights that are not among these may stay as they are.
 
         Raises:
             ConfigError: the model has another architecture.
@@ -80,7 +76,7 @@ class InitialWeights:
         tensors = load_file(self.path)
         mine = {name: tuple(value.shape) for name, value in model.state_dict().items()}
         theirs = {name: tuple(value.shape) for name, value in tensors.items()}
-        names = theirs.keys() if partly else mine.keys() | theirs.keys()
+        names = mine.keys() | theirs.keys()
         different = sorted(name for name in names if mine.get(name) != theirs.get(name))
         if different:
             raise ConfigError(
@@ -88,4 +84,4 @@ class InitialWeights:
                 f"{theirs.get(different[0])} against {mine.get(different[0])}, and "
                 f"{len(different) - 1} more). Choose the size it was trained with: size=..."
             )
-        model.load_state_dict({name: t.float() for name, t in tensors.items()}, strict=not partly)
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})

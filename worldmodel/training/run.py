@@ -95,6 +95,11 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(
             f"from_run is for a single stage: objective={cfg.objective} trains all of them"
         )
+    if cfg.objective in CHAINS and cfg.initial is not None:
+        raise ConfigError(
+            f"initial={cfg.initial} is for a world or a single stage; to train a vision-language "
+            "model on, use objective=instruct"
+        )
     if process_count() > 1 and cfg.objective in COMPARISONS:
         raise ConfigError(f"objective={cfg.objective} compares its arms in a single process")
     if process_count() > 1 and cfg.out is None:

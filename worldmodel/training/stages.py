@@ -48,6 +48,7 @@ from worldmodel.training.native_stages import (
 )
 from worldmodel.training.processes import first_process_first
 from worldmodel.training.vlm_stages import (
+    instruct_inputs,
     instruct_work,
     language_data,
     language_work,
@@ -308,7 +309,7 @@ STAGES: Mapping[str, Stage] = {
     "clip": Stage(clip_work, episode_data, clip_inputs),
     "language": Stage(language_work, language_data),
     "projector": Stage(projector_work, vlm_data, vlm_inputs("clip", "language")),
-    "instruct": Stage(instruct_work, vlm_data, vlm_inputs("projector")),
+    "instruct": Stage(instruct_work, vlm_data, instruct_inputs),
     "image_codes": Stage(image_codes_work, episode_data, trunk_inputs),
     "speech_units": Stage(units_work, units_data),
     "native": Stage(native_work, episode_data, native_inputs),

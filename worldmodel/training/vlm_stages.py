@@ -34,6 +34,7 @@ from worldmodel.objectives.vlm import (
     train_only,
 )
 from worldmodel.training.clip_stage import (
+    eyes,
     eyes_inputs,
     open_flat,
     pictures_in,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from worldmodel.training.stages import Source
 
 __all__ = [
+    "instruct_inputs",
     "instruct_work",
     "language_data",
     "language_work",
@@ -63,7 +65,7 @@ _VALIDATION_ROWS = 128
 
 def language_data(source: Source) -> dict[str, Any]:
     """The corpus that the language model learns from: made, not stored."""
-    return {"id": "multimodal.language.corpus", "fingerprint": "corpus-1"}
+    return {"id": "multimodal.language.corpus", "fingerprint": "corpus-2"}
 
 
 def vlm_data(source: Source) -> dict[str, Any]:
@@ -145,24 +147,34 @@ def projector_work(source: Source) -> Work:
     return _answers(source, build, tokenizer, FrameTokens.of({**clip.config, **size}))
 
 
+def instruct_inputs(source: Source) -> dict[str, Any]:
+    """What else decides what instruction tuning learns: the projector, unless a model is named."""
+    return (vlm_inputs() if source.cfg.initial else vlm_inputs("projector"))(source)
+
+
 def instruct_work(source: Source) -> Work:
-    """Answers to questions: tower, projector and language model learn together."""
-    folder = source.model("projector")
-    tokenizer = load_text_tokenizer(folder / TEXT_FOLDER)
+    """Answers to questions: tower, projector and language model learn together.
+
+    It starts from the projector's stage, or trains on a whole model, whose size and tokeniser of
+    texts it then keeps.
+    """
     initial = source.initial("instruct")
+    folder = source.model("projector") if initial is None else initial.path.parent
+    tokenizer = load_text_tokenizer(folder / TEXT_FOLDER)
+    config = VlmModel.load_config(folder)
+    eyes(source).require(config["trunk"], config["reader"], str(folder))
 
     def build() -> AnswerObjective:
-        model = VlmModel.from_pretrained(folder)
-        if initial is not None:
-            # Parts that a model of before lacks are what the projector's stage made of them.
-            initial.load_into(model, partly=True)
         return AnswerObjective(
-            train_only(model, ["tower", "projector", "language"]),
+            # Models ship in half precision.
+            train_only(
+                VlmModel.from_pretrained(folder).float(), ["tower", "projector", "language"]
+            ),
             tokenizer,
             int(source.cfg.size.instruct.lora_rank),
         )
 
-    return _answers(source, build, tokenizer, FrameTokens.of(VlmModel.load_config(folder)))
+    return _answers(source, build, tokenizer, FrameTokens.of(config))
 
 
 def preference_work(source: Source) -> Work:

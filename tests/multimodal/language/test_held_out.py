@@ -22,6 +22,7 @@ from multimodal.language import (
     scene_prompt,
     shows_held_out,
 )
+from multimodal.language.asking import OPENINGS
 from multimodal.language.corpus import random_questions, random_scene, sentences
 from tests.multimodal.language.states import make_state, states
 
@@ -117,6 +118,8 @@ def test_no_held_out_sentence_is_a_training_sentence():
     assert training
     assert held_out
     assert not training & held_out
+    opened = {(kind, start + sentence) for kind, sentence in training for start in OPENINGS}
+    assert not opened & held_out
 
 
 def test_held_out_sentences_use_only_words_that_training_sentences_teach():

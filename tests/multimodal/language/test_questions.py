@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from multimodal.errors import ConfigError, StateError
 from multimodal.language import FAMILIES, KINDS, STILL_KINDS, Question, Scene, ask
+from multimodal.language.asking import OPENINGS
 from multimodal.language.corpus import random_scene
 from tests.multimodal.language import oracle
 from tests.multimodal.language.states import make_state, motions, states
@@ -163,6 +164,18 @@ def test_every_kind_has_ten_paraphrases_and_more():
             assert len(set(family.sentences)) >= 10
             sentences[kind] |= set(family.sentences)
     assert min(len(each) for each in sentences.values()) >= 10
+
+
+def test_a_sentence_may_come_before_a_question_of_training_and_of_no_other():
+    rng = np.random.default_rng(0)
+    scene = random_scene(rng)
+    opening = "Here is a picture. "
+    asked = {split: {ask("count", [scene], rng, split=split).text for _ in range(400)}
+             for split in ("train", "held_out")}  # fmt: skip
+    opened = {text.removeprefix(opening) for text in asked["train"] if text.startswith(opening)}
+    assert opening in OPENINGS
+    assert opened & asked["train"]
+    assert not any(text.startswith(opening) for text in asked["held_out"])
 
 
 def test_every_kind_is_asked_in_the_end():
