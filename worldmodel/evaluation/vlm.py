@@ -44,6 +44,8 @@ PRINTED = {"reading": "reading", "chart": "reading"}
 _BLANK = 127
 _TIMED = 30
 _SHOWN_EACH = 4
+# Descriptions for each case: false objects are rare.
+_DESCRIBED = 5
 _TRAINING_FRAMES = 3000
 
 
@@ -240,7 +242,7 @@ def _scenes_to_describe(
     cfg: DictConfig,
 ) -> tuple[list[NDArray[np.uint8]], list[str], list[Scene]]:
     flat, rng = open_flat(cfg.scenes), np.random.default_rng(13)
-    episodes = flat.episodes("test")[: cfg.cases]
+    episodes = flat.episodes("test")[: _DESCRIBED * cfg.cases]
     scenes = [Scene.from_state(flat.state, int(flat.starts[e])) for e in episodes]
     clips = [np.array(flat.frames[flat.starts[e]])[None] for e in episodes]
     return clips, [describe(rng, "held_out") for _ in episodes], scenes

@@ -1,8 +1,8 @@
 """What tokens of a frame are told of one another: which is the outermost, which is the nearest.
 
-No thing shows by itself that it is the leftmost, or what stands next to it. A token that has looked
-at the others is told to look like the word for what it is among them, and to hold colour and shape
-of the object that is nearest to it.
+No thing shows by itself that it is the leftmost, and no bar that it is the lowest, or what stands
+next to it. A token that has looked at the others is told to look like the word for what it is among
+them, and things to hold colour and shape of the object that is nearest to them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from multimodal.landmarks import KINDS
+from multimodal.landmarks import BAR_DETAILS, KINDS
 from multimodal.language import COLOURS, HELD_OUT_COMBINATIONS, SHAPES
 from multimodal.things import Things
 from multimodal.vlm.model import VlmModel
 from worldmodel.objectives.spelling import read_words, word_ids
 
-__all__ = ["CompanyLoss", "Neighbours", "neighbours", "outermost"]
+__all__ = ["CompanyLoss", "Neighbours", "neighbours", "outermost", "outstanding"]
 
 _EXTREMES: Final = (" leftmost", " rightmost", " topmost", " bottommost")
+_BARS: Final = (" tallest", " lowest")
 # Of the half width of a frame; questions ask from 0.14 on, and the reader is off by 0.02.
 _CLEAR = 0.06
 _TARGETS: Final = tuple(KINDS.index(f"{colour} target") for colour in COLOURS)
@@ -51,6 +52,7 @@ class CompanyLoss(nn.Module):
     """
 
     words: Tensor
+    bars: Tensor
     barred: Tensor
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, width: int) -> None:
@@ -59,6 +61,7 @@ class CompanyLoss(nn.Module):
         self.colour = nn.Linear(width, len(COLOURS))
         barred = [[(c, s) in HELD_OUT_COMBINATIONS for s in SHAPES] for c in COLOURS]
         self.register_buffer("words", word_ids(tokenizer, _EXTREMES), persistent=False)
+        self.register_buffer("bars", word_ids(tokenizer, _BARS), persistent=False)
         self.register_buffer("barred", torch.tensor(barred), persistent=False)
 
     def forward(
@@ -68,6 +71,7 @@ class CompanyLoss(nn.Module):
         glances_FP: Tensor,
         named_FK2: Tensor,
         landmarks_FNK: Tensor,
+        printed_FM3: Tensor,
     ) -> Tensor:
         """The loss, scalar.
 
@@ -77,13 +81,19 @@ class CompanyLoss(nn.Module):
             glances_FP: the frames.
             named_FK2: shape and colour of each thing, negative where it has none.
             landmarks_FNK: of the frames.
+            printed_FM3: what is printed, as `multimodal.landmarks.details` gives it.
         """
         things = Things.of(model.layout.parts(glances_FP).things.float())
         named = named_FK2[..., 0] >= 0
         blocks = model.projector.blocks(landmarks_FNK.float()).unflatten(-1, (-1, len(KINDS)))
         count = blocks.shape[1]
         tokens = tokens_FMW[:, count : count + named.shape[1]]
-        loss = self._extremes(model, tokens, things, named)
+        loss = _looks_most(model, tokens, named, self.words, *outermost(things.place, named))
+        if model.projector.details is not None:
+            bars = len(BAR_DETAILS)
+            height = printed_FM3[:, -bars:, 2]
+            asking = tokens_FMW[:, -bars:]
+            loss = loss + _looks_most(model, asking, height > 0, self.bars, *outstanding(height))
         near = neighbours(things.place, things.place, named, itself=True)
         anchors = near.clear & (things.present[..., 0] > 0.5)
         loss = loss + self._nearest(tokens[anchors], near.nearest, anchors, named_FK2)
@@ -95,17 +105,6 @@ class CompanyLoss(nn.Module):
             nearest = near.nearest.expand_as(there)
             loss = loss + self._nearest(tokens_FMW[:, :count][anchors], nearest, anchors, named_FK2)
         return loss
-
-    def _extremes(
-        self, model: VlmModel, tokens_FKW: Tensor, things: Things, named_FK: Tensor
-    ) -> Tensor:
-        """Of the things of a frame, which looks most like the word."""
-        which, clear = outermost(things.place, named_FK)
-        said = read_words(model, tokens_FKW)[..., self.words].transpose(1, 2)
-        said = said.masked_fill(~named_FK[:, None], -torch.inf)[clear]
-        if not len(said):
-            return tokens_FKW.new_zeros(())
-        return F.cross_entropy(said, which[clear])
 
     def _nearest(
         self, tokens_XW: Tensor, nearest_FA: Tensor, anchors_FA: Tensor, named_FK2: Tensor
@@ -123,6 +122,22 @@ class CompanyLoss(nn.Module):
         return weight * (F.cross_entropy(shapes, shape) + F.cross_entropy(colours, colour))
 
 
+def _looks_most(
+    model: VlmModel,
+    tokens_FKW: Tensor,
+    there_FK: Tensor,
+    words_E: Tensor,
+    which_FE: Tensor,
+    clear_FE: Tensor,
+) -> Tensor:
+    """Of the tokens of a frame, which looks most like each word."""
+    said = read_words(model, tokens_FKW)[..., words_E].transpose(1, 2)
+    said = said.masked_fill(~there_FK[:, None], -torch.inf)[clear_FE]
+    if not len(said):
+        return tokens_FKW.new_zeros(())
+    return F.cross_entropy(said, which_FE[clear_FE])
+
+
 def outermost(place_FK2: Tensor, named_FK: Tensor) -> tuple[Tensor, Tensor]:
     """The leftmost, rightmost, topmost and bottommost object.
 
@@ -135,10 +150,27 @@ def outermost(place_FK2: Tensor, named_FK: Tensor) -> tuple[Tensor, Tensor]:
         less far out.
     """
     across, down = place_FK2.float().unbind(-1)
-    far = torch.stack([-across, across, -down, down], 1)
-    most = far.masked_fill(~named_FK[:, None], -torch.inf).topk(2, -1)
+    return _most(torch.stack([-across, across, -down, down], 1), named_FK, _CLEAR)
+
+
+def outstanding(height_FB: Tensor) -> tuple[Tensor, Tensor]:
+    """The tallest and the lowest bar.
+
+    Args:
+        height_FB: marks of the axis; below 1 there is no bar.
+
+    Returns:
+        numbers of bars int64 (F, 2), and bool (F, 2) whether there is a second bar, less so.
+    """
+    height = height_FB.float()
+    return _most(torch.stack([height, -height], 1), height_FB > 0, 0.0)
+
+
+def _most(much_FEK: Tensor, there_FK: Tensor, clear: float) -> tuple[Tensor, Tensor]:
+    """Who has most of each, and whether it is by more than `clear`."""
+    most = much_FEK.masked_fill(~there_FK[:, None], -torch.inf).topk(2, -1)
     gap = most.values[..., 0] - most.values[..., 1]
-    return most.indices[..., 0], gap.isfinite() & (gap > _CLEAR)
+    return most.indices[..., 0], gap.isfinite() & (gap > clear)
 
 
 def neighbours(

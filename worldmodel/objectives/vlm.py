@@ -141,7 +141,8 @@ class AnswerObjective(nn.Module):
         )
         told = {"spelling": spelled}
         if self.company is not None:
-            told["company"] = self.company(self.model, tokens_FMW, glances, named, marks)
+            printed = batch["printed"]
+            told["company"] = self.company(self.model, tokens_FMW, glances, named, marks, printed)
         if self.landmarks is not None:
             told["landmarks"] = self.landmarks(features_FND, marks)
         return told
