@@ -14,6 +14,7 @@ from typing import Any
 
 from agents.policy.evaluation import ENOUGH
 from agents.policy.policy import Policy
+from agents.policy.rivals import RIVALS
 from agents.policy.trunks import LATENTS
 from multimodal.errors import CheckpointError
 from worldmodel.checkpoint import MANIFEST, verify, write_manifest
@@ -21,6 +22,23 @@ from worldmodel.durable import atomic_directory
 
 __all__ = ["pack_policy"]
 
+
+def _named(rival: str) -> str:
+    kind, _, sees = rival.partition("_")
+    return f"{kind.upper()} in MuJoCo from {sees or 'true state'}"
+
+
+_RIVALS = tuple(
+    row
+    for name in RIVALS
+    for row in (
+        (f"success_{name}_same_minutes", f"{_named(name)}, after as many minutes", ""),
+        (f"success_{name}_same_frames", f"{_named(name)}, after as many frames", ""),
+        (f"success_{name}", f"{_named(name)}, where it was stopped", ""),
+        (f"{name}_frames", "… after so many steps", ""),
+        (f"{name}_minutes", "… and minutes of one core's time", ""),
+    )
+)
 _TARGETS = (
     ("success_mujoco", "success in MuJoCo", "≥ 0.70"),
     ("success_over_cloning", "… minus that of behaviour cloning, over more starts", "> 0"),
@@ -38,16 +56,7 @@ _TARGETS = (
     ("train_cpu_minutes", "… of one core's time", ""),
     ("imagined_steps", "steps imagined", ""),
     ("recorded_frames", "frames recorded in MuJoCo that it all rests on", ""),
-    ("success_ppo_same_minutes", "PPO in MuJoCo from true state, after as many minutes", ""),
-    ("success_sac_same_minutes", "SAC in MuJoCo from true state, after as many minutes", ""),
-    ("success_ppo_same_frames", "PPO, after as many frames as were recorded", ""),
-    ("success_sac_same_frames", "SAC, after as many frames as were recorded", ""),
-    ("success_ppo", "PPO, where it was stopped", ""),
-    ("ppo_frames", "… after so many steps", ""),
-    ("ppo_minutes", "… and minutes", ""),
-    ("success_sac", "SAC, where it was stopped", ""),
-    ("sac_frames", "… after so many steps", ""),
-    ("sac_minutes", "… and minutes", ""),
+    *_RIVALS,
 )
 
 

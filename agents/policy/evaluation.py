@@ -21,8 +21,8 @@ from agents.policy.duel import duel_figures
 from agents.policy.field_of_policies import CLONED, TRAINED, chosen, field_of
 from agents.policy.pictures import draw_ranking
 from agents.policy.policy import Policy
-from agents.policy.rivals import rival_figures
-from agents.policy.rounds import TRIAL_SEED
+from agents.policy.rivals import RIVALS, rival_figures
+from agents.policy.round_judge import TRIAL_SEED
 from agents.policy.starts import Start
 from agents.policy.throughput import throughput_figures
 from agents.policy.trials import Outcomes, Trial, play_model, unsolved_starts
@@ -136,6 +136,15 @@ def _require_sense(cfg: DictConfig) -> None:
             f"starts_from={cfg.starts_from}; expected {_UNRECORDED} to {_TAKEN - 1}: others may "
             "have been recorded, or belong to training in rounds."
         )
+    if unknown := [name for name in cfg.rivals if name not in RIVALS]:
+        raise ConfigError(f"rivals={unknown}; expected some of {', '.join(RIVALS)}.")
+    known = _of_training(cfg) if cfg.rivals else {}
+    missing = [name for name in ("recorded_frames", "train_cpu_minutes") if name not in known]
+    if cfg.rivals and missing:
+        raise ConfigError(
+            f"rivals need {', '.join(missing)} of the policy's training: name its run with "
+            "from_run=DIR, or leave them out with rivals=[]."
+        )
 
 
 def _written(judged: list[Judged], cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
@@ -151,7 +160,7 @@ def _written(judged: list[Judged], cfg: DictConfig, run: RunDirectory) -> dict[s
         },
     )
     draw_ranking(table, run.path / "ranking.png")
-    return figures | _of_training(Path(cfg.from_run) if cfg.from_run else None)
+    return figures | _of_training(cfg)
 
 
 def _rounds(cfg: DictConfig, world: MujocoWorld) -> list[list[Trial]]:
@@ -203,25 +212,15 @@ def _duel(
 def _rivals(
     cfg: DictConfig, trials: list[Trial], figures: dict[str, float], options: Mapping[str, Any]
 ) -> dict[str, float]:
-    """PPO and SAC in MuJoCo, at as many frames and as many minutes as the policy had.
-
-    Raises:
-        ConfigError: the policy's training is not known.
-    """
+    """PPO and SAC in MuJoCo, at as many frames and as much of one core's time as the policy had."""
     if not cfg.rivals:
         return {}
-    missing = [name for name in ("recorded_frames", "train_minutes") if name not in figures]
-    if missing:
-        raise ConfigError(
-            f"rivals need {', '.join(missing)} of the policy's training: name its run with "
-            "from_run=DIR, or leave them out with rivals=[]."
-        )
     return rival_figures(
         list(cfg.rivals),
         trials,
         cfg.steps,
         int(figures["recorded_frames"]),
-        figures["train_minutes"],
+        figures["train_cpu_minutes"],
         cfg.rival_minutes,
         options,
     )
@@ -299,10 +298,13 @@ def _ratio(top: NDArray[Any], bottom: NDArray[Any]) -> float | None:
     return float(top.mean() / bottom.mean()) if bottom.mean() > 0 else None
 
 
-def _of_training(source: Path | None) -> dict[str, float]:
-    """What the training run says about itself."""
-    if source is None or not source.is_dir():
-        return {}
-    metrics = RunDirectory(source).read_metrics()
+def _of_training(cfg: DictConfig) -> dict[str, float]:
+    """What the training run says about itself, or who packed its policy."""
+    told: dict[str, float] = {}
+    if cfg.from_run:
+        if (source := Path(cfg.from_run)).is_dir():
+            told = RunDirectory(source).read_metrics()
+    elif (scores := resolve(cfg.policy) / "scores.json").is_file():
+        told = json.loads(scores.read_text())
     kept = ("train_minutes", "train_cpu_minutes", "recorded_frames", "imagined_steps")
-    return {name: metrics[name] for name in kept if name in metrics}
+    return {name: told[name] for name in kept if name in told}

@@ -70,7 +70,10 @@ def training_parts(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     cloning |= named(cfg, "eyes") | named(cfg, "cloning")
     discount = {"imagination.discount": cfg.imagination.discount}
     dreams = named(cfg, "imagination", but=("rounds", "kept", "save_every"))
-    parts = {"clone": shared | cloning | discount, "imagination": shared | dreams}
+    anew = {"anew.motion_steps": cfg.anew.motion_steps}
+    parts = {"clone": shared | cloning | discount, "imagination": shared | dreams | anew}
+    if cfg.anew.motion_steps > 0:
+        parts["motion"] = shared | {"data": cfg.data} | named(cfg, "anew")
     if cfg.rounds > 1:
         parts["later round"] = shared | named(cfg, "again", but=("rounds", "trials"))
     return parts

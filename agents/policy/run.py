@@ -21,6 +21,7 @@ _LEFT = (
         "eyes",
         "cloning",
         "clone",
+        "anew",
         "imagination",
         "imagination-*",
         "round-*",

@@ -34,7 +34,8 @@ from agents.policy.preparation import (
     train_settings,
     with_eyes,
 )
-from agents.policy.rounds import again_learned, collected_round, round_figures, round_trials
+from agents.policy.round_judge import RoundJudge, round_trials
+from agents.policy.rounds import again_learned, anew_learned, collected_round, motion_of
 from agents.policy.sight_objective import SightObjective, true_sight
 from agents.policy.starts import PushStarts
 from agents.policy.worlds import lanes_of, world_checkpoint
@@ -78,8 +79,14 @@ def train(cfg: DictConfig, run: RunDirectory) -> dict[str, float]:
         require_same(run, part, settings)
     pipeline = WorldModelPipeline.from_pretrained(world_checkpoint(cfg))
     pipeline.to(choose_compute().device)
+    if cfg.rounds > 1 or cfg.anew.motion_steps > 0:
+        motion_of(pipeline)
     flat = opened_data(cfg.data, pipeline)
     minutes = Minutes(run)
+    if cfg.anew.motion_steps > 0:
+        note_settings(run, "motion", training_parts(cfg)["motion"])
+        learn = partial(anew_learned, cfg, run.path / "anew", pipeline, flat)
+        pipeline = minutes.of("motion", learn)
     policy = _prepared(cfg, run, pipeline, flat, minutes)
     figures = _rounds(cfg, run, policy, pipeline, flat, minutes)
     _keep(policy, run.path / "policy")
@@ -104,16 +111,14 @@ def _rounds(
 ) -> dict[str, float]:
     """Improve a policy in imagination, in place; from the second round on in a model of its own."""
     prior = copy.deepcopy(policy).requires_grad_(False)
-    figures: dict[str, float] = {}
     trials = round_trials(cfg, pipeline) if cfg.rounds > 1 else []
-    before: WorldModelPipeline | None = None
+    judge = RoundJudge(trials, cfg.steps)
     datasets = [flat]
     for number in range(1, cfg.rounds + 1):
         folder, tail = (
             (run.path, "") if number == 1 else (run.path / f"round-{number}", f"-{number}")
         )
         if number > 1:
-            before = pipeline
             note_settings(run, "later round", training_parts(cfg)["later round"])
             collect = partial(collected_round, cfg, run, policy, pipeline, number)
             datasets.append(minutes.of(f"collecting{tail}", collect))
@@ -126,9 +131,10 @@ def _rounds(
         dream = partial(imagine, cfg, run, policy, prior, lanes, beginnings, where, count)
         minutes.of(f"imagination{tail}", dream)
         if trials:
-            figures |= round_figures(number, policy, trials, pipeline, before, cfg.steps)
+            judge.judge(policy, pipeline)
     # Those that the policy recorded between rounds cost as much as the first.
-    return figures | {"recorded_frames": float(sum(len(each.frames) for each in datasets))}
+    recorded = float(sum(len(each.frames) for each in datasets))
+    return judge.figures() | {"recorded_frames": recorded}
 
 
 def _prepared(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from agents.policy.starts import Start
 from agents.policy.trials import Trial
 from envs.mujoco_world import MujocoWorld
 
-__all__ = ["Way", "gap_m", "ways_of"]
+__all__ = ["Gaps", "Way", "gaps_of", "ways_of"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,18 @@ class Way:
     actions: NDArray[np.float32]
     sights: Tensor
     success: bool
+
+
+class Gaps(NamedTuple):
+    """How far model and MuJoCo part along each of E ways.
+
+    Attributes:
+        total_m: metres, summed up over steps, float64 (E,).
+        steps: that counted, int64 (E,).
+    """
+
+    total_m: NDArray[np.float64]
+    steps: NDArray[np.int64]
 
 
 @torch.no_grad()
@@ -60,7 +72,7 @@ def ways_of(policy: Policy, world: MujocoWorld, trials: Sequence[Trial], steps: 
 
 
 @torch.no_grad()
-def gap_m(lanes: Lanes[Any], ways: Sequence[Way], horizon: int) -> float:
+def gaps_of(lanes: Lanes[Any], ways: Sequence[Way], horizon: int = 32) -> Gaps:
     """How far from where they truly are the model has objects, along the ways of a policy.
 
     Args:
@@ -69,15 +81,16 @@ def gap_m(lanes: Lanes[Any], ways: Sequence[Way], horizon: int) -> float:
         horizon: steps that count, at most.
 
     Returns:
-        Metres, the mean over steps and the objects that are wanted somewhere.
+        Of the object that is wanted somewhere, for each way.
     """
     frames = torch.from_numpy(np.stack([way.trial.frame for way in ways]))[:, None]
     goals = torch.from_numpy(np.stack([way.trial.goal for way in ways]))
     state = lanes.begin(Start(frames, goals))
     chosen = goals[:, : Sight.from_vector(ways[0].sights[:1]).objects_m.shape[1]].argmax(1)
     rows = torch.arange(len(ways))
-    errors = []
-    for step in range(min(horizon, max(len(way.actions) for way in ways))):
+    total = torch.zeros(len(ways), dtype=torch.float64)
+    steps = torch.tensor([min(horizon, len(way.actions)) for way in ways])
+    for step in range(int(steps.max())):
         last = [min(step, len(way.actions) - 1) for way in ways]
         actions = torch.from_numpy(
             np.stack([way.actions[number] for way, number in zip(ways, last, strict=True)])
@@ -86,5 +99,5 @@ def gap_m(lanes: Lanes[Any], ways: Sequence[Way], horizon: int) -> float:
         seen = Sight.from_vector(lanes.seen(state).cpu()).objects_m[rows, chosen]
         truth = torch.stack([way.sights[number] for way, number in zip(ways, last, strict=True)])
         gap = (seen - Sight.from_vector(truth).objects_m[rows, chosen]).norm(dim=-1)
-        errors.append(gap[torch.tensor([step < len(way.actions) for way in ways])])
-    return float(torch.cat(errors).mean())
+        total += gap * (step < steps)
+    return Gaps(total.numpy(), steps.numpy())

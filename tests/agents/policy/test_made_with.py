@@ -50,7 +50,17 @@ def test_a_command_that_was_refused_binds_nobody_to_its_settings(
 
 
 def test_resume_never_sets_aside_all_that_an_earlier_training_left(tmp_path: Path) -> None:
-    left = ["clone", "policy", "policy-1", "world-0", "imagination", "round-2", "data", "eyes"]
+    left = [
+        "clone",
+        "anew",
+        "policy",
+        "policy-1",
+        "world-0",
+        "imagination",
+        "round-2",
+        "data",
+        "eyes",
+    ]
     for name in left:
         (tmp_path / name).mkdir()
         (tmp_path / name / "weights").write_text("old")

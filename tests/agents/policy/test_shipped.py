@@ -6,7 +6,7 @@ from agents.policy import Policy
 from agents.policy.aims import outcome_of
 from agents.policy.sight import Sight
 from agents.policy.trials import unsolved_starts
-from agents.policy.whereabouts import gap_m, ways_of
+from agents.policy.whereabouts import gaps_of, ways_of
 from agents.policy.worlds import lanes_of
 from envs.push import PushWorld
 from worldmodel.pipeline import WorldModelPipeline
@@ -48,4 +48,5 @@ def test_the_shipped_world_model_follows_where_it_goes() -> None:
     world.close()
     moved = [way for way in ways if way.success]
     assert moved
-    assert gap_m(lanes_of(pipeline, policy), moved, 8) < 0.03
+    gaps = gaps_of(lanes_of(pipeline, policy), moved, 8)
+    assert gaps.total_m.sum() / gaps.steps.sum() < 0.03

@@ -66,9 +66,13 @@ def test_rounds_over_layers_write_the_gap_of_each(recording: Path, tmp_path: Pat
     words = ["rounds=2", "imagination.rounds=2", "eyes.frames=256", "eyes.steps=200", "steps=4"]
     words += ["again.episodes=4", "again.steps=4", "again.motion_steps=2", "again.batch_size=4"]
     words += ["again.unroll=[[0.0,2]]", "again.trials=2", "again.rounds=2"]
+    words += ["anew.motion_steps=2", "anew.batch_size=4", "anew.unroll=[[0.0,1]]"]
     assert train(Path("push"), recording, out, *words) == 0
     figures = json.loads((out / "metrics.json").read_text())
     gaps = {"round_1_gap_m", "round_2_gap_m", "round_2_gap_before_m", "round_2_success"}
+    gaps |= {"round_1_gap_last_m_low", "round_2_gap_last_m_high", "gap_last_over_first"}
+    # The motion was learned from the recording alone before the first round.
+    assert (out / "anew" / "pipeline" / "manifest.json").is_file()
     assert gaps <= figures.keys()
     assert figures["imagined_steps"] == 2 * 2 * 4 * 2
     assert Policy.from_pretrained(out / "policy").config.sees == "layers"
@@ -88,11 +92,19 @@ def test_mistakes_in_the_command_are_explained(
     assert "worldmodel record" in capsys.readouterr().err
     assert train(world_model, recording, tmp_path / "e", "sees=layers") == 2
     assert "sees=latents" in capsys.readouterr().err
+    for word in ("rounds=2", "anew.motion_steps=5"):
+        assert train(world_model, recording, tmp_path / "j", word) == 2
+        assert "Use rounds=1 anew.motion_steps=0" in capsys.readouterr().err.replace("\n", " ")
     assert train(world_model, recording, tmp_path / "c", "imagination.rounds=0") == 2
     assert "imagination.rounds=0" in capsys.readouterr().err
     assert main(["policy", "evaluate", "starts_from=7", f"out={tmp_path / 'f'}"]) == 2
     assert "may have been recorded" in capsys.readouterr().err
     assert main(["policy", "evaluate", "starts_from=300000000", f"out={tmp_path / 'g'}"]) == 2
     assert "starts_from=300000000; expected 100000000 to 139999999" in capsys.readouterr().err
+    assert main(["policy", "evaluate", "rivals=[dqn]", f"out={tmp_path / 'h'}"]) == 2
+    assert "rivals=['dqn']; expected some of ppo, sac, ppo_pixels" in capsys.readouterr().err
+    nobodys = [f"from_run={tmp_path}", "rivals=[ppo]", f"out={tmp_path / 'i'}"]
+    assert main(["policy", "evaluate", *nobodys]) == 2
+    assert "rivals need recorded_frames, train_cpu_minutes" in capsys.readouterr().err
     assert main(["policy", "mode=dance", f"out={tmp_path / 'd'}"]) == 2
     assert "train and evaluate" in capsys.readouterr().err
