@@ -145,47 +145,43 @@ class ClipObjective(nn.Module):
         prompts = self.prompts[template]
         texts = model.text_vectors(_together(text, wrong, prompts))
         right, spoiled, prompts = texts.split([count, count, len(prompts)])
-        dense_loss = torch.zeros((), device=text.device)
-        if dense is None or landmarks is None:
-            features = model.features(glances)
-        else:
-            # Half precision, in which frames are kept, cannot be joined under autocast.
-            features = model.features(torch.cat([glances.float(), dense.float()]))
-            dense_loss = self.landmarks(features[count:], landmarks)
-            features = features[:count]
+        features, dense_loss = self._features(glances, dense, landmarks)
         images = model.image_vectors(features)
         true, unknown = truth(shown, named, exact)
         alone, first = (things >= 0).sum(-1) == 1, things.amax(-1)
         barred = torch.where(alone, self.texts_unproven[first], 0)
         unknown = unknown | ((named[None] & barred[:, None]) != 0)
-        scale = model.scale
-        logits = scale * images @ right.T
-        near = scale * (images * spoiled).sum(-1, keepdim=True)
-        no = torch.zeros_like(true[:, :1])
-        to_text = contrast(
-            torch.cat([logits, near], 1), torch.cat([true, no], 1), torch.cat([unknown, no], 1)
-        )
-        to_image = contrast(logits.T, true.T, unknown.T)
+        logits = model.scale * images @ right.T
+        near = model.scale * (images * spoiled).sum(-1, keepdim=True)
+        paired = _both_ways(logits, near, true, unknown)
         rows, slots = torch.where(things >= 0)
         found = model.place_vectors(features[rows, places[rows, slots]])
-        place_logits = scale * found @ prompts.T
+        place_logits = model.scale * found @ prompts.T
         wanted = things[rows, slots]
-        place_loss = self._naming(place_logits, wanted) + self._parts(
-            glances, places, things, prompts
-        )
+        place_loss = self._naming(place_logits, wanted)
+        place_loss = place_loss + self._parts(glances, places, things, prompts)
         if bool(alone.any()):
-            whole = scale * images[alone] @ prompts.T
+            whole = model.scale * images[alone] @ prompts.T
             place_loss = place_loss + self._naming(whole, first[alone])
-        loss = (to_text + to_image) / 2 + _PLACES_WEIGHT * place_loss
-        loss = loss + _LANDMARKS_WEIGHT * dense_loss
         return {
-            "loss": loss,
-            "contrastive": (to_text + to_image).detach() / 2,
+            "loss": paired + _PLACES_WEIGHT * place_loss + _LANDMARKS_WEIGHT * dense_loss,
+            "contrastive": paired.detach(),
             "landmarks": dense_loss.detach(),
             "near_right": (logits.diagonal() > near[:, 0]).float().mean(),
             "place_right": _share_right(place_logits[:, : len(_KINDS)], wanted),
-            "scale": scale.detach(),
+            "scale": model.scale.detach(),
         }
+
+    def _features(
+        self, glances: Tensor, dense: Tensor | None, landmarks: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Features of the pictures, and what is lost on those whose landmarks are known."""
+        if dense is None or landmarks is None:
+            return self.model.features(glances), torch.zeros((), device=glances.device)
+        # Half precision, in which frames are kept, cannot be joined under autocast.
+        features = self.model.features(torch.cat([glances.float(), dense.float()]))
+        count = len(glances)
+        return features[:count], self.landmarks(features[count:], landmarks)
 
     def _parts(self, glances: Tensor, places: Tensor, things: Tensor, prompts: Tensor) -> Tensor:
         """Cross-entropy of shapes of things in other colours, and of colours without outlines.
@@ -233,6 +229,15 @@ class ClipObjective(nn.Module):
         """Write the model and the tokeniser of texts into `directory`."""
         self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory / TEXT_FOLDER)
+
+
+def _both_ways(logits: Tensor, near: Tensor, true: Tensor, unknown: Tensor) -> Tensor:
+    """Contrastive loss of pictures to texts, spoiled texts among them, and of texts to pictures."""
+    no = torch.zeros_like(true[:, :1])
+    to_text = contrast(
+        torch.cat([logits, near], 1), torch.cat([true, no], 1), torch.cat([unknown, no], 1)
+    )
+    return (to_text + contrast(logits.T, true.T, unknown.T)) / 2
 
 
 def _share_right(logits: Tensor, wanted: Tensor) -> Tensor:

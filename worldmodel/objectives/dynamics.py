@@ -132,10 +132,7 @@ class DynamicsObjective(nn.Module):
         if self.critic is not None:
             own = max(blind, given)
             verdict = self._verdict(self.critic, latents, first, made, own, noise == 0)
-            loss = loss + verdict.critic
-            if torch.is_grad_enabled():
-                ratio = _gradient_ratio(frame_loss, verdict.realism, made[-1])
-                loss = loss + self.recipe.realism * ratio * verdict.realism
+            loss = loss + self._criticised(verdict, frame_loss, made[-1])
             judged = verdict._asdict()
         return {
             "loss": loss,
@@ -145,6 +142,13 @@ class DynamicsObjective(nn.Module):
             "over_frozen": error / frozen,
             **judged,
         }
+
+    def _criticised(self, verdict: Verdict, frame_loss: Tensor, last: Tensor) -> Tensor:
+        """The critic's own loss, and its verdict as strong as the frames' error at the last one."""
+        if not torch.is_grad_enabled():
+            return verdict.critic
+        ratio = _gradient_ratio(frame_loss, verdict.realism, last)
+        return verdict.critic + self.recipe.realism * ratio * verdict.realism
 
     @staticmethod
     def _verdict(
