@@ -1,6 +1,7 @@
 """Packing a trained CLIP, vision-language or native model to ship: half precision, scores, card.
 
-`python -m worldmodel.reader_card pack clip RUN/clip TARGET` copies the model of a stage in float16.
+`python -m worldmodel.reader_card pack clip RUN/clip TARGET` copies the model of a stage in float16;
+`--onto MODEL` names the packed one that its training began with, whose account it then keeps.
 Then `worldmodel evaluate model=clip checkpoint=TARGET out=EVALUATION` measures what ships, and
 `python -m worldmodel.reader_card card TARGET --evaluation EVALUATION` writes the card from its
 files. No figure in a card is typed by hand.
@@ -9,6 +10,7 @@ files. No figure in a card is typed by hand.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ from multimodal.native.model import NativeModel
 from multimodal.native.reader import CODES_FOLDER, UNITS_FOLDER
 from multimodal.vlm.model import VlmModel
 from multimodal.vlm.shared import TEXT_FOLDER
-from worldmodel.checkpoint import verify, write_manifest
+from worldmodel.checkpoint import resolve, verify, write_manifest
 from worldmodel.durable import atomic_directory
 
 __all__ = ["main", "pack_reader", "write_reader_card"]
@@ -57,7 +59,9 @@ _TARGETS = {
 }
 
 
-def pack_reader(kind: str, stages: Sequence[Path], target: Path) -> Path:
+def pack_reader(
+    kind: str, stages: Sequence[Path], target: Path, onto: str | Path | None = None
+) -> Path:
     """Write a trained model in float16, with the accounts of its stages.
 
     Args:
@@ -65,17 +69,19 @@ def pack_reader(kind: str, stages: Sequence[Path], target: Path) -> Path:
         stages: folders of the stages of `worldmodel train` that led to it, the last one's model
             is packed.
         target: the new folder; replaced as a whole.
+        onto: the packed model that the first stage trained on from (`initial=`), a shipped name or
+            a folder; None where the stages began with nothing.
 
     Returns:
         `target`.
 
     Raises:
-        CheckpointError: a stage is not finished.
+        CheckpointError: a stage is not finished, or `onto` is not what it began with.
         ConfigError: no such kind.
     """
     if kind not in KINDS:
         raise ConfigError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}.")
-    accounts = {}
+    accounts = {} if onto is None else _accounts_before(resolve(onto), stages[0])
     for stage in stages:
         manifest = verify(stage / "model", stage.name)
         accounts[stage.name] = manifest["account"] | {"inputs": manifest["inputs"]}
@@ -88,6 +94,15 @@ def pack_reader(kind: str, stages: Sequence[Path], target: Path) -> Path:
         (folder / "training.json").write_text(json.dumps(accounts, indent=2) + "\n", "utf-8")
         write_manifest(folder, kind, {name: model.config[name] for name in _EYES[kind]})
     return target
+
+
+def _accounts_before(packed: Path, stage: Path) -> dict[str, Any]:
+    """The stages of the packed model that a stage began with, under names of their own."""
+    began = verify(stage / "model", stage.name)["inputs"].get("initial")
+    if began != hashlib.sha256((packed / "model.safetensors").read_bytes()).hexdigest():
+        raise CheckpointError(f"{stage} did not begin with {packed}: name its `initial` model.")
+    accounts = json.loads((packed / "training.json").read_text(encoding="utf-8"))
+    return {f"{name}, before": account for name, account in accounts.items()}
 
 
 def write_reader_card(
@@ -189,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pack.add_argument("kind", choices=KINDS)
     pack.add_argument("stages", type=Path, nargs="+", help="folders of its stages, the last is it")
     pack.add_argument("target", type=Path)
+    pack.add_argument("--onto", help="the packed model that the first of the stages began with")
     card = steps.add_parser("card")
     card.add_argument("target", type=Path)
     card.add_argument("--evaluation", type=Path, required=True)
@@ -197,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     card.add_argument("--tables", type=Path, nargs="*", default=[], help="folders of comparisons")
     chosen = parser.parse_args(arguments)
     if chosen.step == "pack":
-        print(pack_reader(chosen.kind, chosen.stages, chosen.target))
+        print(pack_reader(chosen.kind, chosen.stages, chosen.target, chosen.onto))
         return 0
     notes = chosen.notes.read_text(encoding="utf-8") if chosen.notes else ""
     target, evaluation = chosen.target, chosen.evaluation

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from multimodal.errors import DatasetError
+from multimodal.errors import CheckpointError, DatasetError
 from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene, is_held_out_template
 from multimodal.language.scene import SceneObject
 from multimodal.vlm.descriptions import description, false_objects
@@ -86,10 +86,14 @@ def place(tmp_path_factory):
     record_scenes(folder / "scenes", episodes=24)
     save_trunk(folder / "trunk")
     save_text(folder / "text")
-    settings = [*TINY, f"data={folder / 'scenes'}", f"text={folder / 'text'}", "reading=null"]
-    settings += [f"trunk={folder / 'trunk'}", f"out={folder / 'run'}", "objective=vlm"]
-    assert train(composed("train", settings)) == 0
+    trained(folder, "vlm", f"out={folder / 'run'}")
     return folder
+
+
+def trained(place, objective, *overrides):
+    settings = [*TINY, f"data={place / 'scenes'}", f"text={place / 'text'}", "reading=null"]
+    settings += [f"trunk={place / 'trunk'}", f"objective={objective}"]
+    assert train(composed("train", [*settings, *overrides])) == 0
 
 
 def evaluate(place, model, checkpoint, *overrides):
@@ -148,3 +152,15 @@ def test_the_vlm_is_packed_measured_and_described(place):
     assert figures["vlm_count"] == pytest.approx(np.mean(right))
     assert "| `vlm_count` |" in write_reader_card(packed, out, "worldmodel evaluate").read_text()
     assert load_vlm(packed, place / "trunk").answer(FRAME[0], "How many?", ["1", "2"]) in ("1", "2")
+
+
+def test_a_model_that_was_trained_on_keeps_the_account_of_what_it_began_with(place):
+    stages = [place / "run" / stage for stage in ("projector", "instruct")]
+    packed = pack_reader("vlm", stages, place / "earlier")
+    trained(place, "instruct", f"initial={packed}", f"out={place / 'on'}")
+    later = pack_reader("vlm", [place / "on" / "instruct"], place / "later", onto=packed)
+    accounts = json.loads((later / "training.json").read_text())
+    assert list(accounts) == ["projector, before", "instruct, before", "instruct"]
+    assert accounts["instruct"]["inputs"]["initial"]
+    with pytest.raises(CheckpointError, match="did not begin"):
+        pack_reader("vlm", [place / "run" / "instruct"], place / "wrong", onto=packed)
