@@ -44,9 +44,9 @@ TINY = [
 ]
 
 
-def record_scenes(folder: Path, episodes: int = 14) -> Path:
-    """Episodes with one or two objects; most show training combinations only."""
-    world = PushWorld(objects=(1, 2))
+def record_scenes(folder: Path, episodes: int = 14, world: PushWorld | None = None) -> Path:
+    """Episodes with one or two objects, or of another world; most show training combinations."""
+    world = world or PushWorld(objects=(1, 2))
     options = json.dumps({"objects": [1, 2]})
     recording = {"world": "worldmodel/Push-v0", "size_px": 64, "options": options}
     settings = StoreSettings(action_space=world.action_space, metadata={"recording": recording})

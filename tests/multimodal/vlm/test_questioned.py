@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from envs.reading import ReadingWorld
 from multimodal.landmarks import KINDS as LANDMARKS
 from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene
 from multimodal.language.scene import SceneObject
@@ -105,3 +106,15 @@ def test_no_label_is_barred_from_its_own_place(flat, tokenizer):
     for row in rows_of(own(flat), tokenizer):
         labels = row["labels"][:, None]
         assert not ((row["barred"] == labels) & (labels != IGNORED)).any()
+
+
+def test_the_tallest_and_the_lowest_bar_are_asked_for_before_anything_else_of_a_chart(
+    tmp_path, tokenizer
+):
+    flat = open_flat(record_scenes(tmp_path / "reading", world=ReadingWorld(objects=(1, 1))))
+    source = own(flat)
+    assert source.printed
+    asked = [decode_ids(tokenizer, row["ids"]) for row in rows_of(source, tokenizer)]
+    hard = [text for text in asked if "tallest" in text or "lowest" in text]
+    assert len(hard) > len(asked) / 2
+    assert sum("How many bars" in text for text in asked) > 0
