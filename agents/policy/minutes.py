@@ -53,9 +53,12 @@ class Minutes:
         self._run.write_json("seconds.json", {"wall": self.seconds, "cpu": self.cpu_seconds})
 
     def figures(self) -> dict[str, float]:
-        """Minutes of each stage by the wall clock, `STAGE_minutes`, and `train_minutes` of all."""
+        """Minutes of each stage by the wall clock, `STAGE_minutes`, and `train_minutes` of all.
+
+        `train_cpu_minutes` is the processor time of all.
+        """
         minutes = {f"{stage}_minutes": seconds / 60 for stage, seconds in self.seconds.items()}
-        return minutes | {"train_minutes": self.total()}
+        return minutes | {"train_minutes": self.total(), "train_cpu_minutes": self.cpu_total()}
 
     def total(self) -> float:
         """Minutes of all stages by the wall clock."""

@@ -24,3 +24,4 @@ def test_a_resumed_run_adds_to_what_its_stages_took(tmp_path):
     assert figures["train_minutes"] == pytest.approx(
         figures["world_minutes"] + figures["policy_minutes"]
     )
+    assert figures["train_cpu_minutes"] == pytest.approx(sum(again.cpu_seconds.values()) / 60)
