@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-__all__ = ["Interval", "ratio_interval"]
+__all__ = ["Interval", "median_interval", "ratio_interval"]
 
 
 class Interval(NamedTuple):
@@ -68,3 +68,24 @@ def ratio_interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Interval(value, float(interval.low), float(interval.high), len(top))
+
+
+def median_interval(
+    values: NDArray[Any], *, resamples: int = 1000, seed: int = 0
+) -> Interval | None:
+    """The median over cases with its interval: what a few cases that are far off do not move.
+
+    Args:
+        values: (E,), one number per case.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Returns:
+        The interval, or None where there is no case.
+    """
+    cases = np.asarray(values, dtype=np.float64)
+    if len(cases) == 0:
+        return None
+    drawn = np.random.default_rng(seed).integers(len(cases), size=(resamples, len(cases)))
+    low, high = np.percentile(np.median(cases[drawn], axis=1), [2.5, 97.5])
+    return Interval(float(np.median(cases)), float(low), float(high), len(cases))

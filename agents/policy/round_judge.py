@@ -2,7 +2,8 @@
 
 A better policy goes elsewhere, so the gaps of two rounds along their own policies' ways are of
 different tasks. That the model has learned is told on the same ways: those of the last policy, from
-starts that nobody recorded, in the model of every round.
+starts that nobody recorded, in the model of every round. The mean over ways is that of a few on
+which a push slips and all comes differently, so the median over ways is told beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from agents.policy.whereabouts import Gaps, Way, gaps_of, ways_of
 from agents.policy.worlds import lanes_of
 from envs.twin import simulator_of
 from multimodal.splits import seeds_of
-from worldmodel.intervals import Interval, ratio_interval
+from worldmodel.intervals import Interval, median_interval, ratio_interval
 from worldmodel.pipeline import WorldModelPipeline
 
 __all__ = ["TRIAL_SEED", "RoundJudge", "round_trials"]
@@ -81,8 +82,9 @@ class RoundJudge:
         Returns:
             For each round N `round_N_gap_m` (its model along its own policy's ways),
             `round_N_gap_before_m` (the model before it along the same ways), `round_N_success` in
-            MuJoCo and `round_N_gap_last_m` (its model along the last policy's ways); and of the
-            latter the last over the first, `gap_last_over_first`.
+            MuJoCo, `round_N_gap_last_m` (its model along the last policy's ways) and
+            `round_N_gap_last_median_m` (the median over these ways); and `gap_last_over_first`, the
+            last round's gap along these ways over the first's.
         """
         if self._last is None:
             return {}
@@ -91,6 +93,8 @@ class RoundJudge:
         found: dict[str, float] = {}
         for number, gap in enumerate(gaps, 1):
             found |= _told(f"round_{number}_gap_last_m", _mean(gap))
+            median = median_interval(gap.total_m / gap.steps)
+            found |= _told(f"round_{number}_gap_last_median_m", median)
         if len(gaps) > 1:
             shrunk = ratio_interval(gaps[-1].total_m, gaps[0].total_m)
             found |= _told("gap_last_over_first", shrunk)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodel.intervals import ratio_interval
+from worldmodel.intervals import median_interval, ratio_interval
 
 
 def test_a_mean_lies_inside_its_interval():
@@ -29,3 +29,13 @@ def test_cases_of_weight_zero_do_not_count():
 
 def test_one_case_has_an_interval_of_no_width():
     assert ratio_interval(np.array([3.0])) == (3.0, 3.0, 3.0, 1)
+
+
+def test_a_case_far_off_does_not_move_the_median():
+    values = np.arange(21.0)
+    interval, far = median_interval(values), median_interval(np.append(values[:-1], 1e6))
+    assert interval.value == far.value == 10
+    assert 5 < interval.low < 10 < interval.high < 15
+    assert far.high < 20
+    assert interval.count == 21
+    assert median_interval(np.array([])) is None

@@ -137,6 +137,8 @@ def test_the_gap_is_measured_on_held_out_ways_of_the_policy_itself(
         mean = gaps.total_m.sum() / 12
         assert figures[f"round_{number}_gap_m"] == pytest.approx(mean)
         assert figures[f"round_{number}_gap_last_m"] == pytest.approx(mean)
+        median = np.median(gaps.total_m / 4)
+        assert figures[f"round_{number}_gap_last_median_m"] == pytest.approx(median)
     assert figures["round_2_gap_before_m"] == pytest.approx(figures["round_1_gap_m"])
     share = figures["round_2_gap_last_m"] / figures["round_1_gap_last_m"]
     assert figures["gap_last_over_first"] == pytest.approx(share)
