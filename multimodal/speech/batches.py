@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from multimodal.audio.log_mel import BANDS, RATE_HZ
+from multimodal.audio.log_mel import BANDS, RATE_HZ, log_mel_power
 from multimodal.errors import DatasetError
-from multimodal.speech import bands as said
-from multimodal.speech.bands import Bands
+from multimodal.speech.bands import Bands, recoloured
 from multimodal.speech.corpus import SpokenCommands, engine_weights
-from multimodal.speech.model import FRAMES_A_STEP, LONGEST_WINDOW_S
+from multimodal.speech.disturb import Sound, add_noise, echoed, hastened
+from multimodal.speech.model import LONGEST_WINDOW_S, STEP
 from multimodal.speech.noises import Noises
 
 __all__ = ["SpeechBatches", "first_of"]
@@ -22,12 +22,12 @@ __all__ = ["SpeechBatches", "first_of"]
 # More voices than these make no other babble, but take memory.
 _MOST_VOICES = 1000
 # Utterances that nobody says: noise alone, of which nothing shall be understood.
-_NOBODY = 0.03
+_NOBODY = 0.05
 # So many utterances around a random length make a batch.
 _NEAR = 400
 _FEWEST, _MOST = 6, 64
 # Powers of ten that a sound may be quieter than its file.
-_LEVELS = (-3.0, 0.0)
+_LEVELS = (-1.5, 0.0)
 # By how much speech is louder in the easiest batches than in the hardest.
 _EASIEST_DB = 14.0
 
@@ -36,7 +36,7 @@ class SpeechBatches(Dataset[dict[str, Any]]):
     """Batches of about the same number of seconds; batch i depends on the seed and i alone.
 
     Args:
-        corpus: what is said; the bands of a split's utterances are kept in memory.
+        corpus: what is said; a split's utterances are kept in memory, in 16 bits.
         split: train, validation or test.
         seed: of the choice.
         count: how many batches there are.
@@ -62,22 +62,17 @@ class SpeechBatches(Dataset[dict[str, Any]]):
     ) -> None:
         self._seed, self._count, self._seconds, self._varied = seed, count, seconds, varied
         self._ratio_db, self._easy = ratio_db, easy
-        longest = (LONGEST_WINDOW_S / 1.5 - 1) * RATE_HZ
+        longest = (LONGEST_WINDOW_S / 1.25 - 1) * RATE_HZ
         utterances = [each for each in corpus.of(split) if each.samples <= longest]
         if not utterances:
             raise DatasetError(f"{corpus.folder} has no {split} speech: record it anew.")
         utterances.sort(key=lambda each: each.samples)
         self._texts = [each.text for each in utterances]
-        # Half precision holds the logarithm of a power to a hundredth of a decibel.
-        self._bands = [
-            np.log10(np.maximum(said.power(corpus.read(each)), 1e-10)).astype(np.float16)
-            for each in utterances
-        ]
+        self._sounds = [_stored(corpus.read(each)) for each in utterances]
         self._weights = engine_weights(utterances)
         rng = np.random.default_rng((seed, 1))
         some = rng.choice(len(utterances), min(_MOST_VOICES, len(utterances)), replace=False)
-        voices = [corpus.read(utterances[number]) for number in some]
-        self._noises = Noises(rng, voices, said.power)
+        self._noises = Noises(rng, [_sound(self._sounds[number]) for number in some])
 
     def __len__(self) -> int:
         return self._count
@@ -95,24 +90,24 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         hard = float(rng.uniform(0, 0.4) if rng.random() < self._easy else rng.uniform(0.4, 1.0))
         spoken = [self._said(rng, number, hard) for number in chosen]
         # Silence before and after; some have much of it.
-        margin = int(rng.choice([20, 40, 80]))
-        frames = max(len(each) for each in spoken) + margin
-        frames = -(-frames // FRAMES_A_STEP) * FRAMES_A_STEP
-        texts, features = [], []
+        margin = float(rng.choice([0.2, 0.4, 0.8]))
+        samples = max(len(each) for each in spoken) + round(margin * RATE_HZ)
+        samples = -(-samples // STEP) * STEP
+        texts, heard = [], []
         for number, each in zip(chosen, spoken, strict=True):
             nobody = rng.random() < _NOBODY
             texts.append("" if nobody else self._texts[number])
-            heard = self._heard(rng, each * np.float32(not nobody), frames, hard)
-            features.append(said.as_features(heard))
-        if self._varied:
-            features = [_masked(rng, each, hard) for each in features]
+            heard.append(self._heard(rng, None if nobody else each, samples, hard))
+        power = log_mel_power(torch.from_numpy(np.stack(heard)))[:, :BANDS]
+        logarithms = power.clamp_min(1e-10).log10().transpose(1, 2).numpy()
+        features = [self._features(rng, each, hard) for each in logarithms]
         return {"features": torch.from_numpy(np.stack(features)), "texts": texts}
 
     def _choose(self, rng: np.random.Generator) -> NDArray[np.int64]:
         middle = int(rng.integers(len(self._texts)))
         first = max(0, middle - _NEAR)
         weights = self._weights[first : middle + _NEAR]
-        typical_s = len(self._bands[middle]) / said.FRAMES_PER_S + 0.6
+        typical_s = len(self._sounds[middle]) / RATE_HZ + 0.6
         count = int(np.clip(self._seconds / typical_s, _FEWEST, _MOST))
         picked = rng.choice(
             len(weights), min(count, len(weights)), replace=False, p=weights / weights.sum()
@@ -120,25 +115,42 @@ class SpeechBatches(Dataset[dict[str, Any]]):
         chosen: NDArray[np.int64] = first + picked
         return chosen
 
-    def _said(self, rng: np.random.Generator, number: int, hard: float) -> Bands:
-        spoken: Bands = 10.0 ** self._bands[number].astype(np.float32)
-        return said.resaid(rng, spoken, hard) if self._varied else spoken
+    def _said(self, rng: np.random.Generator, number: int, hard: float) -> Sound:
+        spoken = _sound(self._sounds[number])
+        return hastened(rng, spoken, hard) if self._varied else spoken
 
-    def _heard(self, rng: np.random.Generator, spoken: Bands, frames: int, hard: float) -> Bands:
-        """In a room with noise, somewhere in a silence."""
-        start = int(rng.integers(0, frames - len(spoken) + 1))
-        whole = np.zeros((frames, BANDS + 1), np.float32)
+    def _heard(
+        self, rng: np.random.Generator, spoken: Sound | None, samples: int, hard: float
+    ) -> Sound:
+        """In a room with noise, somewhere in a silence; None is nobody."""
+        if spoken is None:
+            return self._noises.draw(rng, samples) * np.float32(0.1 * 10 ** rng.uniform(*_LEVELS))
+        start = int(rng.integers(0, samples - len(spoken) + 1))
+        whole = np.zeros(samples, np.float32)
         whole[start : start + len(spoken)] = spoken
         if not self._varied:
-            return said.in_noise(rng, whole, self._noises.draw(rng, frames), 15.0)
-        if not spoken.any():
-            return self._noises.draw(rng, frames) * np.float32(10 ** rng.uniform(-4, 0))
+            return add_noise(whole, self._noises.draw(rng, samples), 15.0)
         if rng.random() < 0.5 * hard:
-            whole = said.echoed(rng, whole)
+            whole = echoed(rng, whole)
         if rng.random() < 0.92:
             ratio_db = _EASIEST_DB * (1 - hard) + rng.uniform(*self._ratio_db)
-            whole = said.in_noise(rng, whole, self._noises.draw(rng, frames), ratio_db)
+            whole = add_noise(whole, self._noises.draw(rng, samples), ratio_db)
         return whole * np.float32(10 ** rng.uniform(*_LEVELS))
+
+    def _features(self, rng: np.random.Generator, logarithm: Bands, hard: float) -> Bands:
+        """As `multimodal.audio.log_mel.log_mel` writes them, (80, frames)."""
+        if self._varied:
+            logarithm = recoloured(rng, logarithm, hard)
+        features = ((np.maximum(logarithm, logarithm.max() - 8.0) + 4.0) / 4.0).T
+        return _masked(rng, features, hard) if self._varied else features
+
+
+def _stored(sound: Sound) -> NDArray[np.int16]:
+    return np.round(sound * 32767).astype(np.int16)
+
+
+def _sound(stored: NDArray[np.int16]) -> Sound:
+    return stored.astype(np.float32) / np.float32(32767)
 
 
 def _masked(rng: np.random.Generator, features: Bands, hard: float) -> Bands:

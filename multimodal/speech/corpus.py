@@ -48,6 +48,13 @@ _ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
 _TIMBRES = tuple(
     voice.name.partition("+")[2] for voice in VOICES["train"] if voice.engine == "espeak-ng"
 )
+# More of eSpeak's timbres, none of them one of the held-out voices'.
+_MORE_TIMBRES = (
+    "Alex", "Andy", "Annie", "antonio", "david", "Demonic", "Diogo", "ed", "edward2", "Gene2",
+    "gustave", "Henrique", "john", "kaukovalta", "marcelo", "Mike", "norbert", "pedro",
+    "RicishayMax", "robert", "sandro", "shelby", "travis", "Storm", "iven2", "grandpa", "announcer",
+    "Nguyen", "Tweaky", "UniRobot", "robosoft2", "robosoft5", "RicishayMax3", "iven4",
+)  # fmt: skip
 # The speakers of flite's kal16 and slt are those of two of festival's voices, so only the other two
 # of flite's are strangers in every respect.
 COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
@@ -62,6 +69,10 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
         Voice("festival", "cmu_us_slt_arctic_hts"),
         Voice("pico", "en-US"),
         Voice("pico", "en-GB"),
+        *(
+            Voice("espeak-ng", f"{_ACCENTS[number % len(_ACCENTS)]}+{timbre}")
+            for number, timbre in enumerate(_MORE_TIMBRES)
+        ),
     ),
     "validation": tuple(voice for voice in VOICES["validation"]),
     "test": (
@@ -73,7 +84,7 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
 HEARD_SPEAKERS = frozenset({"kal16", "slt"})
 """Voices of the test whose speaker is heard in training, in the speech of another engine."""
 # An engine with few voices says more with each of them.
-_TIMES = {"espeak-ng": 1, "festival": 2, "flite": 4, "pico": 5, "piper": 2}
+_TIMES = {"espeak-ng": 1, "festival": 6, "flite": 4, "pico": 8, "piper": 2}
 
 _log = logging.getLogger(__name__)
 

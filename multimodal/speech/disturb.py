@@ -1,4 +1,4 @@
-"""What a room does to speech: noise at a known level, many voices, loudness."""
+"""What a room does to speech: noise at a known level, many voices, echo, loudness; and haste."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import fftconvolve
 
 from multimodal.audio.log_mel import RATE_HZ
 
-__all__ = ["add_noise", "babble", "coloured_noise", "level"]
+__all__ = ["Sound", "add_noise", "babble", "coloured_noise", "echoed", "hastened", "level"]
 
 Sound = NDArray[np.float32]
 
@@ -81,3 +82,49 @@ def add_noise(speech: Sound, noise: Sound, ratio_db: float) -> Sound:
     """
     mixed = speech + noise * (level(speech) * 10 ** (-ratio_db / 20))
     return (mixed / max(1.0, float(np.abs(mixed).max()))).astype(np.float32)
+
+
+def hastened(rng: np.random.Generator, sound: Sound, how_much: float = 1.0) -> Sound:
+    """A sound played faster or slower, at a pace that wavers: tempo, pitch and vocal tract at once.
+
+    Args:
+        rng: of the pace.
+        sound: float32 (S,).
+        how_much: 0 leaves it as it is, 1 changes it as far as it may be.
+    """
+    pace = 1 + how_much * rng.uniform(-0.16, 0.18)
+    samples = int((len(sound) - 1) / pace)
+    places = np.arange(samples) * pace
+    # Up to three per cent of wavering, with a period of 0.3 to 1.2 s.
+    period = rng.uniform(0.3, 1.2) * RATE_HZ
+    depth = how_much * rng.uniform(0, 0.03) * period / (2 * np.pi)
+    places += depth * np.sin(places * (2 * np.pi / period) + rng.uniform(0, 6.3))
+    places = np.clip(places, 0, len(sound) - 1.001)
+    low = places.astype(np.int64)
+    share = (places - low).astype(np.float32)
+    made: Sound = sound[low] * (1 - share) + sound[low + 1] * share
+    return made
+
+
+def echoed(rng: np.random.Generator, sound: Sound) -> Sound:
+    """In a room: every sound leaves a tail of noise that falls by 60 dB in 0.1 to 0.7 s.
+
+    Source: Polack's model of late reverberation, "La transmission de l'énergie sonore dans les
+    salles" (1988).
+
+    Args:
+        rng: of the room.
+        sound: float32 (S,).
+
+    Returns:
+        float32 (S,).
+    """
+    falls_s = rng.uniform(0.1, 0.7)
+    # What has fallen by 40 dB is not heard.
+    at = np.arange(round(falls_s * 2 / 3 * RATE_HZ)) / RATE_HZ
+    tail = rng.standard_normal(len(at), np.float32) * (10 ** (-3 * at / falls_s)).astype(np.float32)
+    tail[: round(rng.uniform(0.002, 0.012) * RATE_HZ)] = 0
+    tail *= np.sqrt(rng.uniform(0.05, 1.0) / np.square(tail).sum())
+    tail[0] = 1
+    made: Sound = fftconvolve(sound, tail)[: len(sound)].astype(np.float32)
+    return made

@@ -22,20 +22,20 @@ from multimodal.speech.activity import CHUNK
 from multimodal.speech.bands import Bands
 from multimodal.speech.disturb import Sound
 
-__all__ = ["FRAMES_PER_S", "Hearing", "Spotter", "SpotterModel", "spotter_power"]
+__all__ = ["Hearing", "Spotter", "SpotterModel", "spotter_power"]
 
 _BANDS: Final = 40
 _HOP: Final = CHUNK // 2
 _SPAN: Final = CHUNK
-FRAMES_PER_S: Final = RATE_HZ / _HOP
-"""Frames of bands a second; a chunk is two."""
+# A chunk is two frames.
+_FRAMES_PER_S: Final = RATE_HZ / _HOP
 # Chunks between the taps of each block; they see 1.1 s of the past.
 _APART: Final = (1, 1, 2, 4, 8)
 _PAST: Final = 2 * sum(_APART)
 # Quieter than any microphone's own noise.
 _LEAST: Final = 1e-6
 # Bands are heard relative to their mean over about three seconds.
-_FADES: Final = 1 - 1 / (3 * FRAMES_PER_S)
+_FADES: Final = 1 - 1 / (3 * _FRAMES_PER_S)
 _FILTERS: Final = mel_filter_bank(
     1 + _SPAN // 2, _BANDS, 60.0, 7600.0, RATE_HZ, norm="slaney", mel_scale="slaney"
 ).astype(np.float32)

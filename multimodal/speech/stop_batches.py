@@ -14,11 +14,12 @@ from torch.utils.data import Dataset
 from multimodal.audio.log_mel import RATE_HZ
 from multimodal.errors import DatasetError
 from multimodal.speech.activity import CHUNK
-from multimodal.speech.bands import Bands, echoed, resaid, together, volume
+from multimodal.speech.bands import recoloured
 from multimodal.speech.corpus import Spoken, SpokenCommands, engine_weights
+from multimodal.speech.disturb import Sound, echoed, hastened, level
 from multimodal.speech.language import STOP_WORDS
 from multimodal.speech.noises import Noises
-from multimodal.speech.spotter import FRAMES_PER_S, Hearing, spotter_power
+from multimodal.speech.spotter import Hearing, spotter_power
 
 __all__ = ["IGNORED", "StopStreams", "word_end"]
 
@@ -27,15 +28,15 @@ IGNORED: Final = -1.0
 _NOBODY: Final = 0.15
 # Of speech of mean loudness to noise.
 _RATIO_DB: Final = (2.0, 26.0)
-# How much phases add to the spotter's bands, which are broader than a recogniser's.
-_PHASES: Final = (0.46, 0.2)
+# Powers of ten of the amplitude of speech of mean loudness.
+_LEVELS: Final = (-2.5, -0.5)
+_LEAST: Final = 1e-10
 # From the first of these moments after the word's end to the second it may be reported.
-_REPORT_S: Final = (0.06, 0.2)
+_REPORT_S: Final = (0.08, 0.25)
 _GAP_S: Final = (0.0, 0.9)
 # Share of what is said that is a stop word, and one like it; the rest are sentences.
 _STOPS: Final = 0.35
 _LIKE: Final = 0.3
-_PER_CHUNK: Final = 2
 # More sentences than these are no other sounds, but memory.
 _MOST_OTHERS: Final = 4000
 _MOST_VOICES: Final = 1000
@@ -51,22 +52,21 @@ def word_end(sound: NDArray[np.float32]) -> int:
 
 
 class _Pool:
-    """Utterances as bands, cut where they end, drawn so that every engine is heard often."""
+    """Utterances, cut where they end, drawn so that every engine is heard often."""
 
     def __init__(self, corpus: SpokenCommands, chosen: Sequence[Spoken]) -> None:
-        self._bands = []
+        self._sounds = []
         for each in chosen:
             sound = corpus.read(each)
             sound = sound[: word_end(sound)]
-            padded = np.pad(sound, (0, -len(sound) % CHUNK))
-            self._bands.append(np.log10(spotter_power(padded) + 1e-10).astype(np.float16))
+            # Half precision: it keeps what is quiet, unlike sixteen bits.
+            self._sounds.append((sound / max(1e-6, level(sound))).astype(np.float16))
         self._weights = engine_weights(chosen)
 
-    def draw(self, rng: np.random.Generator) -> Bands:
-        """One of them, said otherwise, at volume 1."""
-        number = int(rng.choice(len(self._bands), p=self._weights))
-        made = resaid(rng, 10.0 ** self._bands[number].astype(np.float32))
-        return made / np.float32(volume(made))
+    def draw(self, rng: np.random.Generator) -> Sound:
+        """One of them, said otherwise, of level 1."""
+        number = int(rng.choice(len(self._sounds), p=self._weights))
+        return hastened(rng, self._sounds[number].astype(np.float32))
 
 
 class StopStreams(Dataset[dict[str, Tensor]]):
@@ -105,7 +105,7 @@ class StopStreams(Dataset[dict[str, Tensor]]):
         self._stops, self._like = _Pool(words, stops), _Pool(words, like)
         self._others = _Pool(commands, others)
         voices = [commands.read(each) for each in others[:_MOST_VOICES]]
-        self._noises = Noises(rng, voices, spotter_power)
+        self._noises = Noises(rng, voices)
 
     def __len__(self) -> int:
         return self._count
@@ -115,33 +115,30 @@ class StopStreams(Dataset[dict[str, Tensor]]):
         if not 0 <= index < self._count:
             raise IndexError(index)
         rng = np.random.default_rng((self._seed, 2, index))
-        frames = self._chunks * _PER_CHUNK
-        stream = np.zeros((frames, self._noises.bands), np.float32)
+        samples = self._chunks * CHUNK
+        stream = np.zeros(samples, np.float32)
         labels = np.zeros(self._chunks, np.float32)
         # Now and then nobody speaks alone, and all there is is babble.
         nobody = rng.random() < _NOBODY
-        place = frames if nobody else int(rng.uniform(0.0, 0.8) * FRAMES_PER_S)
-        while place < frames:
+        place = samples if nobody else int(rng.uniform(0.0, 0.8) * RATE_HZ)
+        while place < samples:
             speech, stop = self._say(rng)
-            end = min(frames, place + len(speech))
-            loud = 10 ** rng.uniform(-0.6, 0.3)
+            end = min(samples, place + len(speech))
+            loud = 10 ** rng.uniform(-0.3, 0.15)
             stream[place:end] += speech[: end - place] * np.float32(loud)
             if stop:
                 _label(labels, place, place + len(speech))
-            place += len(speech) + int(rng.uniform(*_GAP_S) * FRAMES_PER_S)
+            place += len(speech) + int(rng.uniform(*_GAP_S) * RATE_HZ)
         if rng.random() < 0.4:
-            stream = echoed(rng, stream, FRAMES_PER_S)
-        noise = (self._noises.babble if nobody else self._noises.draw)(rng, frames)
-        noise *= np.float32(10 ** (-rng.uniform(*_RATIO_DB) / 10))
-        stream = together(rng, stream, noise, _PHASES)
-        stream = stream * np.float32(10 ** rng.uniform(-2.5, 1.0))
-        return {
-            "features": torch.from_numpy(Hearing()(stream)),
-            "labels": torch.from_numpy(labels),
-        }
+            stream = echoed(rng, stream)
+        noise = (self._noises.babble if nobody else self._noises.draw)(rng, samples)
+        stream = stream + noise * np.float32(10 ** (-rng.uniform(*_RATIO_DB) / 20))
+        power = spotter_power(stream * np.float32(10 ** rng.uniform(*_LEVELS)))
+        power[:, :-1] = 10 ** recoloured(rng, np.log10(power[:, :-1] + _LEAST))
+        return {"features": torch.from_numpy(Hearing()(power)), "labels": torch.from_numpy(labels)}
 
-    def _say(self, rng: np.random.Generator) -> tuple[Bands, bool]:
-        """Something at volume 1, and whether it is a stop word."""
+    def _say(self, rng: np.random.Generator) -> tuple[Sound, bool]:
+        """Something of level 1, and whether it is a stop word."""
         kind = rng.random()
         if kind < _STOPS:
             return self._stops.draw(rng), True
@@ -154,9 +151,7 @@ def _says_stop(text: str) -> bool:
 
 def _label(labels: NDArray[np.float32], start: int, end: int) -> None:
     """Report after the word's end; during the word and long after it nothing is asked."""
-    first = round((end / FRAMES_PER_S + _REPORT_S[0]) * RATE_HZ / CHUNK)
-    last = round((end / FRAMES_PER_S + _REPORT_S[1]) * RATE_HZ / CHUNK)
-    middle = (start + end) // 2
-    labels[middle // _PER_CHUNK : first] = IGNORED
+    first, last = (round((end + moment * RATE_HZ) / CHUNK) for moment in _REPORT_S)
+    labels[(start + end) // 2 // CHUNK : first] = IGNORED
     labels[last : last + round(0.3 * RATE_HZ / CHUNK)] = IGNORED
     labels[first:last] = 1.0
