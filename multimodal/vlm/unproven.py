@@ -1,9 +1,9 @@
 """What training must not conclude of an answer from the combinations that it never shows.
 
 No red thing of the training set is a cross. A model that is asked to say "ball" rather than "cross"
-of red balls learns that red things are never crosses, and says so of the first red cross. Where an
-answer tells a shape after a colour, or a colour after a shape or before one, words that would make
-a held-out combination take no part in the choice; nor does the article that would begin one.
+of red balls learns that red things are never crosses, and says so of the first red cross. So where
+an answer tells a shape after a colour, or a colour after a shape, the words that would make a
+held-out combination take no part in the choice.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 from multimodal.language import COLOURS, HELD_OUT_COMBINATIONS, SHAPES, Question, Scene
-from multimodal.language.question import article
 from multimodal.text_tokenizer import encode_text
 
 __all__ = ["MOST_BARRED", "Unproven"]
 
 MOST_BARRED = 2
 """Most words that are barred at a place: colours that a shape is held out in."""
-_ARTICLES = ("a", "an")
 
 
 class Unproven:
@@ -31,8 +29,7 @@ class Unproven:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        told = (*_ARTICLES, *COLOURS, *SHAPES)
-        ids = {word: encode_text(tokenizer, f" {word}") for word in told}
+        ids = {word: encode_text(tokenizer, f" {word}") for word in (*COLOURS, *SHAPES)}
         self._ids = {word: pieces[0] for word, pieces in ids.items() if len(pieces) == 1}
         self._words = {number: word for word, number in self._ids.items()}
 
@@ -50,27 +47,16 @@ class Unproven:
             scene: what the question is about.
         """
         words = [self._words.get(each, "") for each in answer]
-        barred = [self._numbers(_unproven(words, place)) for place in range(len(words))]
+        barred = [
+            self._numbers(_never(before) if word in SHAPES and before in COLOURS else ())
+            for before, word in zip(["", *words], words, strict=False)
+        ]
         if question is not None and scene is not None and barred:
             barred[0] = barred[0] or self._numbers(_alone(question, scene))
         return tuple(barred)
 
     def _numbers(self, words: Sequence[str]) -> tuple[int, ...]:
         return tuple(self._ids[word] for word in words if word in self._ids)[:MOST_BARRED]
-
-
-def _unproven(words: Sequence[str], place: int) -> list[str]:
-    """What is barred at a place of an answer, by the words around it."""
-    before, word, after, last = (
-        words[k] if 0 <= k < len(words) else "" for k in range(place - 1, place + 3)
-    )
-    if word in SHAPES and before in COLOURS:
-        return _never(before)
-    if word in COLOURS and after in SHAPES:
-        return _never(after)
-    if word in _ARTICLES and after in COLOURS and last in SHAPES:
-        return sorted({article(colour).split(" ")[0] for colour in _never(last)} - {word})
-    return []
 
 
 def _never(word: str) -> list[str]:
