@@ -51,7 +51,7 @@ class AskedFrames(Dataset[dict[str, Any]]):
         seed: int,
         samples: int,
         questions: int = 8,
-        length: int = 16,
+        length: int = 24,
         paraphrases: Split = "train",
     ) -> None:
         self.flat, self.tokenizer, self.seed, self.samples = flat, tokenizer, seed, samples

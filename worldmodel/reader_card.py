@@ -65,7 +65,7 @@ def pack_reader(
     """Write a trained model in float16, with the accounts of its stages.
 
     Args:
-        kind: clip or vlm.
+        kind: clip, vlm or native.
         stages: folders of the stages of `worldmodel train` that led to it, the last one's model
             is packed.
         target: the new folder; replaced as a whole.

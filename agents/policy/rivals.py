@@ -26,7 +26,7 @@ from agents.policy.trials import Trial
 from envs.mujoco_world import Frame, Info
 from envs.push import PushWorld
 from envs.push_goals import GOAL_DIM
-from multimodal.errors import MissingExtraError
+from multimodal.errors import ConfigError, MissingExtraError
 from worldmodel.intervals import ratio_interval
 
 __all__ = ["RIVALS", "PixelPush", "StatePush", "rival_figures", "successes_of"]
@@ -34,7 +34,7 @@ __all__ = ["RIVALS", "PixelPush", "StatePush", "rival_figures", "successes_of"]
 RIVALS = ("ppo", "sac", "ppo_pixels", "sac_pixels")
 # PPO's length of a rollout; steps of SAC between two looks at the clock.
 _ROLLOUT, _STEPS = 2048, 64
-# Frames that SAC keeps: more than it comes to see, at 25 kB each with the one after.
+# Frames that SAC of pixels keeps: more than it comes to see, at 25 kB each with the one after.
 _KEPT = 50_000
 _FIGURES = {
     "at_frames": "success_{}_same_frames",
@@ -167,6 +167,7 @@ def rival_figures(
         of their 95% intervals over starts.
 
     Raises:
+        ConfigError: an unknown rival.
         MissingExtraError: Stable-Baselines3 is not installed.
     """
     try:
@@ -176,22 +177,25 @@ def rival_figures(
             "The comparison with PPO and SAC needs stable-baselines3: "
             "`pip install 'worldmodel[sb3]'`. rivals=[] leaves it out."
         ) from error
-    kinds: dict[str, Any] = {
-        "ppo": partial(sb3.PPO, n_steps=rollout),
-        "sac": partial(sb3.SAC, buffer_size=_KEPT),
-    }
+    ppo = partial(sb3.PPO, n_steps=rollout)
+    kinds: dict[str, tuple[Any, int, type[Table], str]] = {
+        "ppo": (ppo, rollout, StatePush, "MlpPolicy"),
+        "sac": (sb3.SAC, _STEPS, StatePush, "MlpPolicy"),
+        "ppo_pixels": (ppo, rollout, PixelPush, "MultiInputPolicy"),
+        "sac_pixels": (
+            partial(sb3.SAC, buffer_size=_KEPT), _STEPS, PixelPush, "MultiInputPolicy",
+        ),
+    }  # fmt: skip
+    if unknown := [name for name in names if name not in kinds]:
+        raise ConfigError(f"rivals={unknown}; expected some of {', '.join(RIVALS)}.")
     figures: dict[str, float] = {}
     for name in names:
-        kind, _, sees = name.partition("_")
-        table, network = (
-            (PixelPush, "MultiInputPolicy") if sees == "pixels" else (StatePush, "MlpPolicy")
-        )
+        learner, portion, table, network = kinds[name]
         made: Callable[[], Table] = partial(table, **{**options, "max_steps": steps})
-        portion = rollout if kind == "ppo" else _STEPS
         race = _Race(frames, 60 * minutes, 60 * limit_minutes, portion)
         env = made()
         try:
-            rival = kinds[kind](network, env, seed=seed, device="cpu")
+            rival = learner(network, env, seed=seed, device="cpu")
             found = _raced(rival, made, trials, race)
         finally:
             env.close()

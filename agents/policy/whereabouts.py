@@ -99,5 +99,5 @@ def gaps_of(lanes: Lanes[Any], ways: Sequence[Way], horizon: int = 32) -> Gaps:
         seen = Sight.from_vector(lanes.seen(state).cpu()).objects_m[rows, chosen]
         truth = torch.stack([way.sights[number] for way, number in zip(ways, last, strict=True)])
         gap = (seen - Sight.from_vector(truth).objects_m[rows, chosen]).norm(dim=-1)
-        total += gap * (step < steps)
+        total += torch.where(step < steps, gap, 0.0)
     return Gaps(total.numpy(), steps.numpy())

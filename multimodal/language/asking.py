@@ -65,7 +65,7 @@ def ask(
         scenes: the frames seen, oldest first.
         rng: chooses object and paraphrase; the same state of it gives the same question.
         split: which paraphrases. "train" asks nothing of a scene that shows a held-out combination
-            and never names one.
+            and never names one; some of its questions begin with one of OPENINGS.
         future: the frames after those seen, for "success".
 
     Returns:

@@ -104,7 +104,10 @@ def test_it_draws_frames(native):
     assert drawn.shape == (2, 64, 64, 3)
     assert drawn.dtype == np.uint8
     again = native.draw(["a blue ball, a green cross"])
-    assert np.array_equal(drawn[1], again[0]), "a batch changes nothing"
+    # Another code changes pixels by dozens; the decoder's sums may round to the level beside.
+    apart = np.abs(drawn[1].astype(int) - again[0].astype(int))
+    assert apart.max() <= 1, "a batch changes nothing"
+    assert (apart > 0).mean() < 0.001
 
 
 def test_saved_and_loaded_it_says_the_same(native, place, frame, tmp_path):

@@ -44,11 +44,12 @@ TINY = [
 ]
 
 
-def record_scenes(folder: Path, episodes: int = 14, world: PushWorld | None = None) -> Path:
-    """Episodes with one or two objects, or of another world; most show training combinations."""
-    world = world or PushWorld(objects=(1, 2))
+def record_scenes(folder: Path, episodes: int = 14, kind: type[PushWorld] = PushWorld) -> Path:
+    """Episodes with one or two objects; most show training combinations only."""
+    world = kind(objects=(1, 2))
     options = json.dumps({"objects": [1, 2]})
-    recording = {"world": "worldmodel/Push-v0", "size_px": 64, "options": options}
+    name = f"worldmodel/{kind.__name__.removesuffix('World')}-v0"
+    recording = {"world": name, "size_px": 64, "options": options}
     settings = StoreSettings(action_space=world.action_space, metadata={"recording": recording})
     store = EpisodeStore.create(folder.parent, folder.name, settings)
     seeds = seeds_of("train", episodes) + seeds_of("validation", 6) + seeds_of("test", 10)

@@ -1,7 +1,6 @@
 """Another mouth's bands are the same words, moved and coloured."""
 
 import numpy as np
-import pytest
 
 from multimodal.speech.bands import recoloured
 
@@ -36,6 +35,5 @@ def test_microphones_colour_every_frame_alike():
     assert made.shape == heard.shape
     assert made.dtype == np.float32
     assert (made.mean(0) - heard.mean(0)).std() > 0.02
-    # Bands still rise and fall together with those of the original.
-    steps = np.corrcoef(made.mean(1), heard.mean(1))[0, 1]
-    assert steps == pytest.approx(1, abs=0.3)
+    alike = recoloured(np.random.default_rng(2), np.tile(heard[:1], (50, 1)))
+    assert np.ptp(alike, 0).max() < 1e-4

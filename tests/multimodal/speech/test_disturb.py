@@ -52,12 +52,11 @@ def test_haste_shortens_lengthens_and_keeps_what_is_heard():
     made = [hastened(np.random.default_rng(seed), tone) for seed in range(30)]
     lengths = np.array([len(each) / len(tone) for each in made])
     assert 0.83 < lengths.min() < 0.95 < 1.05 < lengths.max() < 1.2
-    for each, length in zip(made, lengths, strict=True):
+    for each in made:
         crossings = np.count_nonzero(np.diff(np.sign(each)))
         # As many waves in less time.
         assert crossings == pytest.approx(1600, rel=0.02)
         assert level(each) == pytest.approx(level(tone), rel=0.03)
-        assert abs(crossings / 2 / (len(each) / RATE_HZ) * length - 400) < 12
     same = hastened(np.random.default_rng(0), tone, 0.0)
     assert np.allclose(same, tone[: len(same)], atol=1e-5)
 
