@@ -21,7 +21,7 @@ from agents.policy.duel import duel_figures
 from agents.policy.field_of_policies import CLONED, TRAINED, chosen, field_of
 from agents.policy.pictures import draw_ranking
 from agents.policy.policy import Policy
-from agents.policy.rivals import RIVALS, rival_figures
+from agents.policy.rivals import require_rivals, rival_figures
 from agents.policy.round_judge import TRIAL_SEED
 from agents.policy.starts import Start
 from agents.policy.throughput import throughput_figures
@@ -136,8 +136,7 @@ def _require_sense(cfg: DictConfig) -> None:
             f"starts_from={cfg.starts_from}; expected {_UNRECORDED} to {_TAKEN - 1}: others may "
             "have been recorded, or belong to training in rounds."
         )
-    if unknown := [name for name in cfg.rivals if name not in RIVALS]:
-        raise ConfigError(f"rivals={unknown}; expected some of {', '.join(RIVALS)}.")
+    require_rivals(cfg.rivals)
     known = _of_training(cfg) if cfg.rivals else {}
     missing = [name for name in ("recorded_frames", "train_cpu_minutes") if name not in known]
     if cfg.rivals and missing:

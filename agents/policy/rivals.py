@@ -29,7 +29,7 @@ from envs.push_goals import GOAL_DIM
 from multimodal.errors import ConfigError, MissingExtraError
 from worldmodel.intervals import ratio_interval
 
-__all__ = ["RIVALS", "PixelPush", "StatePush", "rival_figures", "successes_of"]
+__all__ = ["RIVALS", "PixelPush", "StatePush", "require_rivals", "rival_figures", "successes_of"]
 
 RIVALS = ("ppo", "sac", "ppo_pixels", "sac_pixels")
 # PPO's length of a rollout; steps of SAC between two looks at the clock.
@@ -137,6 +137,16 @@ def _shown(frame: Frame, info: Info) -> dict[str, NDArray[Any]]:
 Table = StatePush | PixelPush
 
 
+def require_rivals(names: Sequence[str]) -> None:
+    """Refuse names of no rival.
+
+    Raises:
+        ConfigError: one is not in `RIVALS`.
+    """
+    if unknown := [name for name in names if name not in RIVALS]:
+        raise ConfigError(f"rivals={unknown}; expected some of {', '.join(RIVALS)}.")
+
+
 def rival_figures(
     names: Sequence[str],
     trials: Sequence[Trial],
@@ -170,6 +180,7 @@ def rival_figures(
         ConfigError: an unknown rival.
         MissingExtraError: Stable-Baselines3 is not installed.
     """
+    require_rivals(names)
     try:
         import stable_baselines3 as sb3
     except ImportError as error:
@@ -177,17 +188,7 @@ def rival_figures(
             "The comparison with PPO and SAC needs stable-baselines3: "
             "`pip install 'worldmodel[sb3]'`. rivals=[] leaves it out."
         ) from error
-    ppo = partial(sb3.PPO, n_steps=rollout)
-    kinds: dict[str, tuple[Any, int, type[Table], str]] = {
-        "ppo": (ppo, rollout, StatePush, "MlpPolicy"),
-        "sac": (sb3.SAC, _STEPS, StatePush, "MlpPolicy"),
-        "ppo_pixels": (ppo, rollout, PixelPush, "MultiInputPolicy"),
-        "sac_pixels": (
-            partial(sb3.SAC, buffer_size=_KEPT), _STEPS, PixelPush, "MultiInputPolicy",
-        ),
-    }  # fmt: skip
-    if unknown := [name for name in names if name not in kinds]:
-        raise ConfigError(f"rivals={unknown}; expected some of {', '.join(RIVALS)}.")
+    kinds = _kinds(sb3, rollout)
     figures: dict[str, float] = {}
     for name in names:
         learner, portion, table, network = kinds[name]
@@ -204,6 +205,27 @@ def rival_figures(
         line = ", ".join(f"{key} {np.mean(value):.3g}" for key, value in told.items())
         Console().print(line, highlight=False)
     return figures
+
+
+class _Kind(NamedTuple):
+    """What learns, how many steps at a time, at which table, with which network."""
+
+    learner: Callable[..., Any]
+    portion: int
+    table: type[Table]
+    network: str
+
+
+def _kinds(sb3: Any, rollout: int) -> dict[str, _Kind]:
+    """The rivals by name, made of the modules of Stable-Baselines3."""
+    ppo = partial(sb3.PPO, n_steps=rollout)
+    pixels = partial(sb3.SAC, buffer_size=_KEPT)
+    return {
+        "ppo": _Kind(ppo, rollout, StatePush, "MlpPolicy"),
+        "sac": _Kind(sb3.SAC, _STEPS, StatePush, "MlpPolicy"),
+        "ppo_pixels": _Kind(ppo, rollout, PixelPush, "MultiInputPolicy"),
+        "sac_pixels": _Kind(pixels, _STEPS, PixelPush, "MultiInputPolicy"),
+    }
 
 
 def _spread(told: Mapping[str, Any]) -> dict[str, float]:
