@@ -47,7 +47,10 @@ def generate(
             f"question and answer need {length + tokens} tokens and the language model has "
             f"positions for {most}; shorten the question."
         )
-    embedded = model.embed(ids_BL, glances_FP)
+    seen = model.see(ids_BL, glances_FP)
+    embedded, shown = model.embed(ids_BL, seen), model.shown(seen)
+    frames = (ids_BL == model.marks.image).sum(1) // model.frame_tokens
+    last = torch.where(frames > 0, frames.cumsum(0) - 1, -1)
     cache = None
     if cached:
         cache = StaticCache(config=model.language.config, max_cache_len=length + tokens)
@@ -55,7 +58,10 @@ def generate(
     ended = torch.zeros(batch, dtype=torch.bool, device=ids_BL.device)
     fresh, begin = embedded, 0
     for step in range(tokens):
-        logits = _next_logits(model, fresh, begin, cache)
+        hidden = _last_hidden(model, fresh, begin, cache)
+        logits = model.language.get_output_embeddings()(hidden).float()
+        if model.copier is not None and shown is not None:
+            logits = model.copier(logits, hidden, shown, last).words
         chosen = _pick(logits, temperature, generator)
         said[:, step] = torch.where(ended, model.marks.eos, chosen)
         ended |= chosen == model.marks.eos
@@ -69,19 +75,19 @@ def generate(
     return [_until_end(row, model.marks.eos) for row in said.tolist()]
 
 
-def _next_logits(
+def _last_hidden(
     model: VlmModel, embedded: Tensor, begin: int, cache: StaticCache | None
 ) -> Tensor:
-    """Logits (B, vocabulary) after the last of the embedded tokens, the first at `begin`."""
+    """The last hidden state (B, W) after the last of the embedded tokens, the first at `begin`."""
     positions = begin + torch.arange(embedded.shape[1], device=embedded.device)
-    out = model.language(
+    out = model.language.base_model(
         inputs_embeds=embedded,
         position_ids=positions[None],
         past_key_values=cache,
         use_cache=cache is not None,
-        logits_to_keep=1,
     )
-    return out.logits[:, -1].float()
+    hidden: Tensor = out.last_hidden_state[:, -1]
+    return hidden
 
 
 def _pick(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from multimodal.tower import attention_kind
 from multimodal.vlm.turns import IGNORED, IMAGE_TOKEN, Marks, attention_mask
 
 __all__ = [
+    "Next",
     "hidden_states",
     "language_from_config",
     "next_logits",
@@ -117,9 +118,25 @@ def hidden_states(
     return out.last_hidden_state, out.attentions or ()
 
 
+class Next(NamedTuple):
+    """The places of a batch after which there is something to say.
+
+    Attributes:
+        logits: of what the language model says there, float32 (X, vocabulary).
+        ids: what is right, int64 (X,).
+        rows: their rows, int64 (X,).
+        places: their places in these, int64 (X,).
+    """
+
+    logits: Tensor
+    ids: Tensor
+    rows: Tensor
+    places: Tensor
+
+
 def next_logits(
     language: PreTrainedModel, hidden: Tensor, labels: Tensor, barred: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Next:
     """Logits where a token with a label comes next.
 
     Args:
@@ -127,9 +144,6 @@ def next_logits(
         hidden: its last hidden state (B, L, W).
         labels: int64 (B, L), IGNORED where nothing is to be said.
         barred: int64 (B, L, X), ids that are no choice for a label, IGNORED for none.
-
-    Returns:
-        logits float32 (X, vocabulary), the right ids int64 (X,), and their rows int64 (X,).
     """
     following = labels[:, 1:]
     rows, places = torch.where(following != IGNORED)
@@ -138,7 +152,7 @@ def next_logits(
         without = barred[:, 1:][rows, places]
         picked, slots = torch.where(without != IGNORED)
         logits = logits.index_put((picked, without[picked, slots]), logits.new_tensor(-torch.inf))
-    return logits, following[rows, places], rows
+    return Next(logits, following[rows, places], rows, places)
 
 
 def _text_of(folder: Path) -> Path:

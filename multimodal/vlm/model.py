@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +15,52 @@ from torch import Tensor
 
 from multimodal.errors import CheckpointError
 from multimodal.glance import GlanceLayout
+from multimodal.language import COLOURS, SHAPES
+from multimodal.things import Things
 from multimodal.tower import VisionTower
+from multimodal.vlm.copying import Copied, Copier, Shown
 from multimodal.vlm.language import hidden_states, language_from_config, next_logits
 from multimodal.vlm.projector import FrameTokens, Projector
 from multimodal.vlm.turns import Marks
+from multimodal.vlm.words import read_words
 
-__all__ = ["VlmModel", "answer_log_probability"]
+__all__ = ["Answered", "Sight", "VlmModel", "answer_log_probability"]
 
 _WEIGHTS = "model.safetensors"
+
+
+class Sight(NamedTuple):
+    """F frames as a model sees them.
+
+    Attributes:
+        glances: the frames (F, P).
+        features: the tower's (F, N + K, D).
+        tokens: those of the language model (F, M, W).
+    """
+
+    glances: Tensor
+    features: Tensor
+    tokens: Tensor
+
+
+class Answered(NamedTuple):
+    """The X places of a batch after which an answer goes on.
+
+    Attributes:
+        logits: of what comes next, float32 (X, vocabulary).
+        ids: what is right, int64 (X,).
+        rows: their rows, int64 (X,).
+        places: their places in these, int64 (X,).
+        attended: what each layer attends to, (B, heads, L, L), where it was asked for.
+        copied: how much is copied from which thing; None for a model that copies nothing.
+    """
+
+    logits: Tensor
+    ids: Tensor
+    rows: Tensor
+    places: Tensor
+    attended: tuple[Tensor, ...] = ()
+    copied: Copied | None = None
 
 
 class VlmModel(ModelMixin, ConfigMixin):
@@ -48,6 +87,8 @@ class VlmModel(ModelMixin, ConfigMixin):
         fine_px: side of the frame whose pixels it reads beside the trunk's tokens; 0 for none.
         details: M, tokens of a frame that ask for details, such as the bars of a chart.
         exchanges: how often the tokens of a frame look at one another.
+        copied: ids of the words that are copied from things, those of
+            `multimodal.vlm.copying.COPIED`; none for a model that copies nothing.
     """
 
     @register_to_config
@@ -71,6 +112,7 @@ class VlmModel(ModelMixin, ConfigMixin):
         fine_px: int = 0,
         details: int = 0,
         exchanges: int = 0,
+        copied: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.language = language_from_config(language_config)
@@ -78,6 +120,7 @@ class VlmModel(ModelMixin, ConfigMixin):
         self.tower = VisionTower(self.layout, width, hidden, layers, heads, neighbours, changes)
         out = self.language.config.hidden_size
         self.projector = Projector(width, out, merge, tokens, details, exchanges)
+        self.copier = Copier(out, copied) if slots and copied else None
         self.marks = Marks(**mark_ids)
 
     def save_pretrained(self, save_directory: Path | str, **_: Any) -> None:
@@ -137,56 +180,69 @@ class VlmModel(ModelMixin, ConfigMixin):
         frames = (ids_BL == self.marks.image).sum(1) // self.frame_tokens
         return (frames.cumsum(0) - frames).repeat_interleave(frames)
 
-    def features(self, ids_BL: Tensor, glances_FP: Tensor) -> Tensor:
-        """The tower's features (F, N + K, D) of the frames of all rows.
+    def see(self, ids_BL: Tensor, glances_FP: Tensor) -> Sight | None:
+        """What the frames of all rows are to the language model; None where there are none.
 
         Args:
             ids_BL: int64, with as many image tokens as the frames have together.
             glances_FP: the frames of all rows, one after the other.
         """
-        return self.tower(glances_FP, glances_FP[self.first_frames(ids_BL)])
-
-    def embed(self, ids_BL: Tensor, glances_FP: Tensor, tokens_FMW: Tensor | None = None) -> Tensor:
-        """Rows of ids with the frames' tokens in their places, (B, L, W).
-
-        Args:
-            ids_BL: int64, with as many image tokens as the frames have together.
-            glances_FP: the frames of all rows, one after the other.
-            tokens_FMW: their tokens where they are known already.
-        """
-        embedded = self.language.get_input_embeddings()(ids_BL)
         if not len(glances_FP):
+            return None
+        features = self.tower(glances_FP, glances_FP[self.first_frames(ids_BL)])
+        return Sight(glances_FP, features, self.projector(features))
+
+    def embed(self, ids_BL: Tensor, seen: Sight | None) -> Tensor:
+        """Rows of ids with the frames' tokens in their places, (B, L, W)."""
+        embedded = self.language.get_input_embeddings()(ids_BL)
+        if seen is None:
             return embedded
-        if tokens_FMW is None:
-            tokens_FMW = self.projector(self.features(ids_BL, glances_FP))
-        seen = tokens_FMW.flatten(0, 1).to(embedded.dtype)
+        tokens = seen.tokens.flatten(0, 1).to(embedded.dtype)
         places = (ids_BL == self.marks.image)[..., None].expand_as(embedded)
-        return embedded.masked_scatter(places, seen)
+        return embedded.masked_scatter(places, tokens)
 
-    def hidden(self, batch: dict[str, Tensor], tokens_FMW: Tensor | None = None) -> Tensor:
-        """The language model's last hidden state (B, L, W) of a batch from `collate_rows`."""
-        embedded = self.embed(batch["ids"], batch["glances"], tokens_FMW)
-        return hidden_states(self.language, embedded, batch)[0]
+    def shown(self, seen: Sight | None) -> Shown | None:
+        """The things to copy words from; None for a model that copies none, or without frames."""
+        if self.copier is None or seen is None:
+            return None
+        words = self.copier.ids[: len(SHAPES) + len(COLOURS)].split([len(SHAPES), len(COLOURS)])
+        things = seen.features[:, self.projector.tokens :]
+        shapes, colours = (
+            read_words(self.language, self.projector.part_of(things, part))[..., ids]
+            for part, ids in enumerate(words)
+        )
+        there = Things.of(self.layout.parts(seen.glances).things).present[..., 0] > 0.5
+        first = self.frame.first_thing
+        tokens = seen.tokens[:, first : self.frame.first_detail]
+        return Shown.of(tokens, shapes, colours, there)
 
-    def answer_logits(
-        self, batch: dict[str, Tensor], tokens_FMW: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits where an answer's token comes next.
+    def answer(
+        self, batch: dict[str, Tensor], seen: Sight | None = None, looks: bool = False
+    ) -> Answered:
+        """What comes next wherever an answer goes on.
 
         Args:
             batch: from `collate_rows`.
-            tokens_FMW: the tokens of its frames where they are known already.
-
-        Returns:
-            logits float32 (X, vocabulary), the right ids int64 (X,), and the numbers of their
-            rows int64 (X,).
+            seen: its frames, where they were looked at already.
+            looks: whether to return as well what the layers attend to.
         """
-        hidden = self.hidden(batch, tokens_FMW)
-        return next_logits(self.language, hidden, batch["labels"], batch["barred"])
+        ids = batch["ids"]
+        seen = self.see(ids, batch["glances"]) if seen is None else seen
+        hidden, attended = hidden_states(self.language, self.embed(ids, seen), batch, looks)
+        said = next_logits(self.language, hidden, batch["labels"], batch["barred"])
+        shown = self.shown(seen)
+        if self.copier is None or shown is None:
+            return Answered(said.logits, said.ids, said.rows, said.places, attended)
+        frames = (ids == self.marks.image).sum(1) // self.frame_tokens
+        first = frames.cumsum(0) - frames
+        sees = batch["sees"][said.rows, said.places]
+        frame = torch.where(sees > 0, first[said.rows] + sees - 1, -1)
+        copied = self.copier(said.logits, hidden[said.rows, said.places], shown, frame)
+        return Answered(copied.words, said.ids, said.rows, said.places, attended, copied)
 
 
 def answer_log_probability(model: VlmModel, batch: dict[str, Tensor]) -> Tensor:
     """Log-probability of all answers of each row together, float32 (B,)."""
-    logits, ids, rows = model.answer_logits(batch)
-    each = -F.cross_entropy(logits, ids, reduction="none")
-    return torch.zeros(len(batch["ids"]), device=each.device).index_add(0, rows, each)
+    answered = model.answer(batch)
+    each = -F.cross_entropy(answered.logits, answered.ids, reduction="none")
+    return torch.zeros(len(batch["ids"]), device=each.device).index_add(0, answered.rows, each)

@@ -15,6 +15,7 @@ from multimodal.clip_data import slot_at
 from multimodal.landmarks import BAR_DETAILS
 from multimodal.language import Question, Scene
 from multimodal.language.about_objects import EXTREMES
+from multimodal.language.scene import SceneObject
 from multimodal.language.vocabulary import HALF_VIEW_M
 from multimodal.vlm.projector import FrameTokens
 
@@ -55,13 +56,17 @@ class Pointing:
             found = max(scene.objects, key=lambda thing: sign * (thing.x_m, thing.y_m)[axis])
         else:
             found = next(each for each in scene.objects if f"{each.colour} object" in question.text)
-        return None if found is None else self._thing((found.x_m, found.y_m))
+        return None if found is None else self._thing(found)
+
+    def slot(self, thing: SceneObject) -> int | None:
+        """Which of the things that were cut out an object is; None where none is there."""
+        return None if self.things is None else slot_at(thing.x_m, thing.y_m, self.things)
 
     def _anchor(self, question: Question, scene: Scene) -> int | None:
         """What something is the nearest to."""
         for thing in scene.objects:
             if thing.name in question.text:
-                return self._thing((thing.x_m, thing.y_m))
+                return self._thing(thing)
         for zone in scene.zones:
             if f"{zone.colour} target" in question.text:
                 return self._block((zone.x_m, zone.y_m))
@@ -76,10 +81,8 @@ class Pointing:
         number = next(k for k, bar in enumerate(scene.bars) if bar.colour in named.split(" "))
         return self.frame.first_detail + BAR_DETAILS[number]
 
-    def _thing(self, point_m: tuple[float, float]) -> int | None:
-        if self.things is None:
-            return None
-        slot = slot_at(*point_m, self.things)
+    def _thing(self, thing: SceneObject) -> int | None:
+        slot = self.slot(thing)
         return None if slot is None else self.frame.first_thing + slot
 
     def _driven(self) -> int | None:

@@ -54,6 +54,10 @@ class FrameTokens:
         """The number of the first detail's token."""
         return self.first_thing + self.things
 
+    def slot_of(self, number: int) -> int | None:
+        """Which thing a token shows; None for one that shows none."""
+        return number - self.first_thing if self.first_thing <= number < self.first_detail else None
+
     @property
     def count(self) -> int:
         """Of all."""

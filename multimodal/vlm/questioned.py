@@ -16,6 +16,7 @@ from multimodal.landmarks import details, landmarks
 from multimodal.language import Question, Scene, ask
 from multimodal.language.question import CLIP_FRAMES
 from multimodal.pictures import Pictures
+from multimodal.vlm.copying import Copying
 from multimodal.vlm.descriptions import describe, description
 from multimodal.vlm.pointing import Pointing
 from multimodal.vlm.projector import FrameTokens
@@ -82,7 +83,7 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         self.pairs, self.pushes, self.descriptions = pairs, pushes, descriptions
         self.numbers = [source.numbers(split) for source in self.sources]
         self._ends = [source.ends() for source in self.sources]
-        self._unproven = Unproven(tokenizer)
+        self._unproven, self._copying = Unproven(tokenizer), Copying(tokenizer)
         self._turn = lru_cache(_CACHE)(
             lambda text, answer, frames: turn_of(tokenizer, text, answer, frames, marks.eos)
         )
@@ -102,7 +103,16 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         # Rows with more frames get fewer questions, so that rows are of about one length.
         turns += self._still(source, number, self.questions // len(rows), rng)
         if scene.objects and len(rows) == 1 and rng.random() < self.descriptions:
-            turns.append(self._answered(describe(rng), description(scene), 1, None, scene))
+            turns.append(
+                self._answered(
+                    describe(rng),
+                    description(scene),
+                    1,
+                    None,
+                    scene,
+                    self._pointing(source, number),
+                )
+            )
         if not turns:
             return self[(index + 1) % self.samples]
         scenes = [source.scene(row) for row in rows]
@@ -132,7 +142,7 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         later = end if rng.random() < 0.5 else int(rng.integers(number, end)) + 1
         scenes = (source.scene(number), source.scene(later))
         asked = [ask("moved", scenes, rng) for _ in range(_MOVED_TRIES)]
-        turns = self._asked(asked, scenes[1])[:_MOVED]
+        turns = self._asked(asked, scenes[1], self._pointing(source, later))[:_MOVED]
         return ([number, later], turns) if turns else ([number], [])
 
     def _pushed(
@@ -141,7 +151,7 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         seen = [source.scene(row) for row in rows]
         future = [source.scene(row) for row in range(rows[-1] + 1, end + 1)]
         asked = [ask("success", seen, rng, future=future) for _ in range(_SUCCESS_TRIES)]
-        return self._asked(asked, seen[-1])[:_MOVED]
+        return self._asked(asked, seen[-1], self._pointing(source, rows[-1]))[:_MOVED]
 
     def _still(
         self, source: Pictures, number: int, count: int, rng: np.random.Generator
@@ -163,22 +173,28 @@ class QuestionedPictures(Dataset[dict[str, Any]]):
         return Pointing(self.frame, things)
 
     def _asked(
-        self,
-        questions: Sequence[Question | None],
-        scene: Scene,
-        pointing: Pointing | None = None,
+        self, questions: Sequence[Question | None], scene: Scene, pointing: Pointing
     ) -> list[Turn]:
         asked = {q.text: q for q in questions if q is not None}
         return [
-            replace(
-                self._answered(q.text, q.answer, q.frames, q, scene),
-                looks=None if pointing is None else pointing.at(q, scene),
-            )
-            for q in asked.values()
+            self._answered(q.text, q.answer, q.frames, q, scene, pointing) for q in asked.values()
         ]
 
     def _answered(
-        self, text: str, answer: str, frames: int, question: Question | None, scene: Scene
+        self,
+        text: str,
+        answer: str,
+        frames: int,
+        question: Question | None,
+        scene: Scene,
+        pointing: Pointing,
     ) -> Turn:
+        """A turn about `scene`, what its last frame shows, with what training is told of it."""
         turn = self._turn(text, answer, frames)
-        return replace(turn, barred=self._unproven.of(turn.answer, question, scene))
+        about = None if question is None else pointing.at(question, scene)
+        return replace(
+            turn,
+            barred=self._unproven.of(turn.answer, question, scene),
+            looks=about,
+            copies=self._copying.of(turn.answer, scene, pointing, about),
+        )

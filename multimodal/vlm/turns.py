@@ -29,6 +29,7 @@ _PADDING = -1
 # Large enough to hide, and finite in bfloat16.
 _HIDDEN = -1e9
 IMAGE_TOKEN = "<image>"
+_LAID = ("ids", "labels", "positions", "turns", "sees", "frames", "barred", "looks", "copies")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Turn:
         barred: for each token of the answer, or the first ones, ids that take no part in the
             choice.
         looks: which token of its last frame it is about, where that is known.
+        copies: for each token of the answer the part of COPIED that it is, and the slot of the
+            thing in its last frame that it is said of; empty where that is not known.
     """
 
     question: tuple[int, ...]
@@ -82,6 +85,7 @@ class Turn:
     frames: int
     barred: tuple[tuple[int, ...], ...] = ()
     looks: int | None = None
+    copies: tuple[tuple[int, int], ...] = ()
 
 
 def turn_of(
@@ -116,7 +120,8 @@ def assemble(
         many frames a token may see; "frames", which frame a token belongs to, counted from 1;
         "looks", for a token after which an answer goes on the place in the row that it is about,
         IGNORED elsewhere and where it is not known. And (L, MOST_BARRED) "barred", ids that are no
-        choice for a label, IGNORED where there are none.
+        choice for a label, IGNORED where there are none; and (L, 2) "copies", for a label its part
+        and its thing's slot, IGNORED where they are not known.
     """
     ids = [marks.bos, *([marks.image] * (frames * frame_tokens))]
     labels = [IGNORED] * len(ids)
@@ -125,7 +130,7 @@ def assemble(
     frame = [0, *(1 + k // frame_tokens for k in range(frames * frame_tokens))]
     sees = list(frame)
     barred = [_bars(())] * len(ids)
-    looks = list(labels)
+    looks, copies = list(labels), [[IGNORED, IGNORED]] * len(ids)
     for count, turn in enumerate(turns, 1):
         length = len(turn.question) + len(turn.answer)
         begin = 1 + turn.frames * frame_tokens
@@ -138,6 +143,8 @@ def assemble(
         each = [*turn.barred, *([()] * (len(turn.answer) - len(turn.barred)))]
         barred += [_bars(ids_) for ids_ in ([()] * len(turn.question) + each)]
         looks += _looks(turn, frame_tokens)
+        unknown = [[IGNORED, IGNORED]] * (length - len(turn.copies))
+        copies += [*unknown, *([part, slot] for part, slot in turn.copies)]
     row: dict[str, Sequence[int | list[int]]] = {"ids": ids, "labels": labels}
     row |= {
         "positions": positions,
@@ -146,6 +153,7 @@ def assemble(
         "frames": frame,
         "barred": barred,
         "looks": looks,
+        "copies": copies,
     }
     return {name: np.array(values, np.int64) for name, values in row.items()}
 
@@ -178,9 +186,9 @@ def collate_rows(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """
     length = max(len(sample["ids"]) for sample in samples)
     length += -length % 8
-    fills = {"labels": IGNORED, "turns": _PADDING, "barred": IGNORED, "looks": IGNORED}
+    fills = dict.fromkeys(("labels", "barred", "looks", "copies"), IGNORED) | {"turns": _PADDING}
     batch = {}
-    for name in ("ids", "labels", "positions", "turns", "sees", "frames", "barred", "looks"):
+    for name in _LAID:
         shape = (len(samples), length, *samples[0][name].shape[1:])
         rows = np.full(shape, fills.get(name, 0), np.int64)
         for row, sample in zip(rows, samples, strict=True):

@@ -10,9 +10,9 @@ from multimodal.landmarks import DETAILS, KINDS
 from multimodal.language import COLOURS, SHAPES
 from multimodal.text_tokenizer import load_text_tokenizer
 from multimodal.things import THING
+from multimodal.vlm.words import read_words
 from tests.worldmodel.vlm_recordings import small_vlm
 from worldmodel.objectives.company import CompanyLoss, neighbours, outermost, outstanding
-from worldmodel.objectives.spelling import read_words
 
 LAYOUT = GlanceLayout(16, 4, 3)
 PRINTED = torch.full((1, DETAILS, 3), -1)
@@ -89,7 +89,7 @@ def test_tokens_learn_which_is_the_leftmost_and_what_is_the_nearest(parts):
     tokens = model.projector(model.tower(seen))[:, 8:11]
     place = LAYOUT.parts(seen).things[..., -4:-2]
     which, clear = outermost(place, named[..., 0] >= 0)
-    said = read_words(model, tokens[:, :2])[..., company.words].argmax(1)
+    said = read_words(model.language, tokens[:, :2])[..., company.words].argmax(1)
     assert float((said == which)[clear].float().mean()) > 0.9
     near = neighbours(place, place, named[..., 0] >= 0, itself=True)
     colours = company.colour(tokens[:, 2]).argmax(-1)
@@ -115,8 +115,8 @@ def test_a_bar_is_told_that_it_is_the_lowest_at_the_token_that_asks_for_it(tmp_p
     ]
     moved = tokens.detach() - 3.0 * tokens.grad
     tallest, lowest = (
-        read_words(model, moved[0, -5:-2])[:, company.bars]
-        - read_words(model, tokens.detach()[0, -5:-2])[:, company.bars]
+        read_words(model.language, moved[0, -5:-2])[:, company.bars]
+        - read_words(model.language, tokens.detach()[0, -5:-2])[:, company.bars]
     ).T
     assert lowest.argmax() == 2
     # Two are tallest, so that no bar is told to be it.

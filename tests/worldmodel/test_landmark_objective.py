@@ -48,8 +48,8 @@ def test_a_barred_word_takes_no_part_in_the_choice():
     labels = torch.tensor([[IGNORED, 20, 21]])
     barred = torch.full((1, 3, 2), IGNORED)
     barred[0, 2, 1] = 30
-    logits, ids, _ = next_logits(language, hidden, labels, barred)
-    plain, _, _ = next_logits(language, hidden, labels)
+    logits, ids = next_logits(language, hidden, labels, barred)[:2]
+    plain = next_logits(language, hidden, labels).logits
     assert ids.tolist() == [20, 21]
     assert torch.isinf(logits).nonzero().tolist() == [[1, 30]]
     kept = ~torch.isinf(logits)
@@ -83,14 +83,14 @@ def test_changes_are_those_since_the_first_frame_of_the_own_row(model):
     vlm, _ = model
     one, two = torch.randn(2, 64), torch.randn(3, 64)
     both = rows(vlm, one, two)
-    together = vlm.features(both["ids"], both["glances"])
+    together = vlm.see(both["ids"], both["glances"]).features
     alone = [
-        vlm.features(batch["ids"], batch["glances"]) for batch in (rows(vlm, one), rows(vlm, two))
+        vlm.see(batch["ids"], batch["glances"]).features for batch in (rows(vlm, one), rows(vlm, two))
     ]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-4)
     still = torch.stack([one[1], one[1]])
     unchanged = rows(vlm, still)
-    seen = vlm.features(unchanged["ids"], unchanged["glances"])
+    seen = vlm.see(unchanged["ids"], unchanged["glances"]).features
     torch.testing.assert_close(seen[0], seen[1])
     assert not torch.allclose(seen[1], together[1], atol=1e-3)
 

@@ -12,12 +12,12 @@ from multimodal.language.scene import Bar
 from multimodal.language.vocabulary import GLYPHS
 from multimodal.text_tokenizer import encode_text, load_text_tokenizer
 from multimodal.things import THING
+from multimodal.vlm.words import read_words
 from tests.worldmodel.vlm_recordings import small_vlm
 from worldmodel.objectives.spelling import (
     SpellingLoss,
     details_shares,
     kind_words,
-    read_words,
     whereabouts,
 )
 
@@ -227,6 +227,6 @@ def test_tokens_that_ask_come_to_say_what_is_printed(parts):
     assert says(model, tokenizer, second)[0] == "4"
     # Four words share a token of 32 numbers; the two that it is nearest to are among them. A height
     # and a character may be the same digit.
-    said, ids = read_words(model, tokens[1, -5]), spelling.details.unique()
+    said, ids = read_words(model.language, tokens[1, -5]), spelling.details.unique()
     right = spelling.details[details_shares(shown)[1, 4] > 0].tolist()
     assert set(ids[said[ids].topk(2).indices].tolist()) <= set(right)

@@ -92,7 +92,7 @@ def test_the_projector_stage_moves_the_projector_and_no_other_bit(trained):
             assert torch.equal(value, clip[name]), name
         elif part == "language":
             assert torch.equal(value, language[rest]), name
-    assert {name.partition(".")[0] for name in after} == {"tower", "language", "projector"}
+    assert {name.partition(".")[0] for name in after} == {"tower", "language", "projector", "copier"}
 
 
 def test_the_projector_stage_does_train_the_projector(place, trained):
@@ -112,7 +112,7 @@ def test_the_projector_stage_does_train_the_projector(place, trained):
 def test_instruction_tuning_trains_every_part(trained):
     before, after = weights(trained, "projector"), weights(trained, "instruct")
     parts = {n.partition(".")[0] for n in before if not torch.equal(before[n], after[n])}
-    assert parts == {"tower", "projector", "language"}
+    assert parts == {"tower", "projector", "language", "copier"}
 
 
 def test_a_finished_stage_is_recognised(place, trained, capsys):

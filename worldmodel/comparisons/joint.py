@@ -27,7 +27,7 @@ from multimodal.joint_clips import JointClips, collate_joint
 from multimodal.tokenizer import STRIDE, VideoTokenizer
 from multimodal.vlm.language import small_language
 from multimodal.vlm.model import VlmModel
-from multimodal.vlm.turns import IGNORED, Marks
+from multimodal.vlm.turns import Marks
 from worldmodel.comparisons.arms import train_arm
 from worldmodel.comparisons.table import write_table
 from worldmodel.dynamics import Dynamics
@@ -200,12 +200,10 @@ def _measure(arm: JointObjective, test: JointClips) -> dict[str, float]:
         "frozen_psnr": _psnr(video[:, :1].float() / 255, true),
     }
     batch["glances"] = arm.seen(video, latents)
-    hidden = arm.vision.hidden(batch)[:, :-1]
-    said = arm.vision.language.get_output_embeddings()(hidden).argmax(-1)
-    labels = batch["labels"][:, 1:]
+    said = arm.vision.answer(batch)
     # The end of an answer is always said rightly.
-    counted = (labels != IGNORED) & (labels != arm.vision.marks.eos)
-    row["answers_right"] = float((said == labels)[counted].float().mean())
+    counted = said.ids != arm.vision.marks.eos
+    row["answers_right"] = float((said.logits.argmax(-1) == said.ids)[counted].float().mean())
     pictures = arm.clip.image_vectors(arm.clip.features(batch["glances"]))
     near = pictures @ arm.clip.text_vectors(batch["text"]).T
     own = near.diagonal()[:, None]

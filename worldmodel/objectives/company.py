@@ -18,7 +18,7 @@ from multimodal.landmarks import BAR_DETAILS, KINDS
 from multimodal.language import COLOURS, HELD_OUT_COMBINATIONS, SHAPES
 from multimodal.things import Things
 from multimodal.vlm.model import VlmModel
-from worldmodel.objectives.spelling import read_words, word_ids
+from multimodal.vlm.words import read_words, word_ids
 
 __all__ = ["CompanyLoss", "Neighbours", "neighbours", "outermost", "outstanding"]
 
@@ -131,7 +131,7 @@ def _looks_most(
     clear_FE: Tensor,
 ) -> Tensor:
     """Of the tokens of a frame, which looks most like each word."""
-    said = read_words(model, tokens_FKW)[..., words_E].transpose(1, 2)
+    said = read_words(model.language, tokens_FKW)[..., words_E].transpose(1, 2)
     said = said.masked_fill(~there_FK[:, None], -torch.inf)[clear_FE]
     if not len(said):
         return tokens_FKW.new_zeros(())

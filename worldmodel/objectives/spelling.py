@@ -9,7 +9,6 @@ than to its opposite, so that two things can be compared along the way from word
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -22,11 +21,11 @@ from multimodal.landmarks import KINDS
 from multimodal.language import COLOURS, SHAPES
 from multimodal.language.about_print import TALLEST_BAR
 from multimodal.language.vocabulary import GLYPHS
-from multimodal.text_tokenizer import encode_text
 from multimodal.things import Things, shift_of
 from multimodal.vlm.model import VlmModel
+from multimodal.vlm.words import read_words, word_ids
 
-__all__ = ["SpellingLoss", "details_shares", "kind_words", "read_words", "whereabouts", "word_ids"]
+__all__ = ["SpellingLoss", "details_shares", "kind_words", "whereabouts"]
 
 # A block of the grid that holds so much of something's middle is where it is.
 _MIDDLE = 0.3
@@ -62,17 +61,6 @@ def kind_words(kind: str) -> list[str]:
     if first == "letter":
         return [others[0]]
     return [f" {first}", f" {others[0]}", *others[1:]]
-
-
-def word_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> Tensor:
-    """Ids int64 (len(words),) of words as texts have them, with a space before most.
-
-    Of a word that a tokeniser of the hub splits, the piece that an answer begins with.
-    """
-    pieces = [encode_text(tokenizer, word) for word in words]
-    return torch.tensor(
-        [each[0 if word[0] == " " else -1] for word, each in zip(words, pieces, strict=True)]
-    )
 
 
 class SpellingLoss(nn.Module):
@@ -137,7 +125,7 @@ class SpellingLoss(nn.Module):
             loss = loss + self._whereabouts(model, features_FND, glances_FP, first_F)
         if model.projector.details is not None:
             share = details_shares(printed_FM3)
-            said = read_words(model, tokens_FMW[:, -share.shape[1] :].flatten(0, 1))
+            said = read_words(model.language, tokens_FMW[:, -share.shape[1] :].flatten(0, 1))
             loss = loss + _soft(said, self.details, share.flatten(0, 1))
         return loss + self._grid(model, tokens_FMW, landmarks_FNK)
 
@@ -150,7 +138,7 @@ class SpellingLoss(nn.Module):
         things = features_FND[frames, model.projector.tokens + slots]
         kinds = named_FK2[frames, slots]
         for part, words in enumerate((self.shapes, self.colours)):
-            said = read_words(model, model.projector.part_of(things, part))
+            said = read_words(model.language, model.projector.part_of(things, part))
             loss = loss + F.cross_entropy(said, words[kinds[:, part]])
         return loss
 
@@ -162,7 +150,7 @@ class SpellingLoss(nn.Module):
         things = features_FND[:, model.projector.tokens :][present]
         if not len(things):
             return features_FND.new_zeros(())
-        said = read_words(model, model.projector.part_of(things, 2))
+        said = read_words(model.language, model.projector.part_of(things, 2))
         return _soft(said, self.places, share[present])
 
     def _grid(self, model: VlmModel, tokens_FMW: Tensor, landmarks_FNK: Tensor) -> Tensor:
@@ -174,7 +162,7 @@ class SpellingLoss(nn.Module):
         if not bool(there.any()):
             return tokens_FMW.new_zeros(())
         tokens = tokens_FMW[:, : there.shape[1]]
-        return _soft(read_words(model, tokens[there]), self.landmarks, words[there])
+        return _soft(read_words(model.language, tokens[there]), self.landmarks, words[there])
 
 
 def whereabouts(
@@ -232,13 +220,6 @@ def details_shares(printed_FM3: Tensor) -> Tensor:
     nothing = ((glyph < 0) & (height <= 0)).float()
     words = [bar, *extremes, nothing]
     return torch.cat([*(each.float() for each in one_hot), torch.stack(words, -1)], -1)
-
-
-def read_words(model: VlmModel, tokens_XW: Tensor) -> Tensor:
-    """Logits float32 (X, vocabulary) of what tokens look like to the language model."""
-    language = model.language
-    logits: Tensor = language.get_output_embeddings()(language.base_model.norm(tokens_XW))
-    return logits.float()
 
 
 def _soft(logits_XV: Tensor, words_M: Tensor, share_XM: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from multimodal.errors import MissingExtraError
+from multimodal.vlm.copying import OWN, Copied
 from multimodal.vlm.language import hidden_states, next_logits
-from multimodal.vlm.model import VlmModel, answer_log_probability
+from multimodal.vlm.model import Sight, VlmModel, answer_log_probability
 from multimodal.vlm.preferences import KEPT
 from multimodal.vlm.shared import TEXT_FOLDER
 from multimodal.vlm.turns import IGNORED
@@ -26,6 +27,7 @@ __all__ = [
     "AnswerObjective",
     "LanguageObjective",
     "PreferenceObjective",
+    "copying_loss",
     "pointing_loss",
     "train_only",
 ]
@@ -34,7 +36,7 @@ __all__ = [
 # preference alone may lower both, as long as the rejected one falls faster.
 _CHOSEN_WEIGHT = 0.5
 # How much what is told beside answers counts.
-_WEIGHTS = {"landmarks": 1.0, "spelling": 1.0, "company": 0.5, "pointing": 0.3}
+_WEIGHTS = {"landmarks": 1.0, "spelling": 1.0, "company": 0.5, "pointing": 0.3, "copying": 1.0}
 
 
 def train_only(model: VlmModel, parts: Sequence[str]) -> VlmModel:
@@ -42,11 +44,11 @@ def train_only(model: VlmModel, parts: Sequence[str]) -> VlmModel:
 
     Args:
         model: the model.
-        parts: of "tower", "projector", "language".
+        parts: of "tower", "projector", "language" and "copier"; a model may lack the last.
     """
     model.requires_grad_(False)
-    for part in parts:
-        getattr(model, part).requires_grad_(True)
+    for part in filter(None, (getattr(model, name) for name in parts)):
+        part.requires_grad_(True)
     return model
 
 
@@ -67,8 +69,8 @@ class LanguageObjective(nn.Module):
         """Loss of a batch of sentences from `collate_rows`."""
         embedded = self.language.get_input_embeddings()(batch["ids"])
         hidden, _ = hidden_states(self.language, embedded, batch)
-        logits, ids, _ = next_logits(self.language, hidden, batch["labels"], batch["barred"])
-        return {"loss": F.cross_entropy(logits, ids)}
+        said = next_logits(self.language, hidden, batch["labels"], batch["barred"])
+        return {"loss": F.cross_entropy(said.logits, said.ids)}
 
     def export(self, directory: Path) -> None:
         """Write the language model and its tokeniser into `directory`."""
@@ -81,7 +83,8 @@ class AnswerObjective(nn.Module):
 
     Where the batch says what each token shows, the projector also learns to bring it near the word
     for that, and the tower, where it learns, to see it; and where it says which token a question is
-    about, the first head of the language model's middle layer learns to look there.
+    about, the first head of the language model's middle layer learns to look there. A model that
+    copies is told which words are copied, and from which thing.
 
     Args:
         model: the model, with what is to learn left free by `train_only`.
@@ -110,19 +113,18 @@ class AnswerObjective(nn.Module):
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Loss of a batch from `collate_rows`; also the share of tokens that are guessed right."""
-        features = self.model.features(batch["ids"], batch["glances"])
-        tokens = self.model.projector(features)
-        language = self.model.language
-        embedded = self.model.embed(batch["ids"], batch["glances"], tokens)
-        hidden, attended = hidden_states(language, embedded, batch, looks=True)
-        logits, ids, _ = next_logits(language, hidden, batch["labels"], batch["barred"])
-        answers = F.cross_entropy(logits, ids)
-        right = (logits.argmax(-1) == ids).float().mean()
-        if "landmarks" not in batch:
+        seen = self.model.see(batch["ids"], batch["glances"])
+        said = self.model.answer(batch, seen, looks=True)
+        answers = F.cross_entropy(said.logits, said.ids)
+        right = (said.logits.argmax(-1) == said.ids).float().mean()
+        if "landmarks" not in batch or seen is None:
             return {"loss": answers, "right": right.detach()}
-        told = {"answers": answers, **self._told(batch, features, tokens)}
-        if attended:
-            told["pointing"] = pointing_loss(attended[len(attended) // 2], batch["looks"])
+        told = {"answers": answers, **self._told(batch, seen)}
+        if said.attended:
+            told["pointing"] = pointing_loss(said.attended[len(said.attended) // 2], batch["looks"])
+        if said.copied is not None:
+            labels = batch["copies"][:, 1:][said.rows, said.places]
+            told["copying"] = copying_loss(said.copied, labels)
         loss = torch.stack([_WEIGHTS.get(name, 1.0) * each for name, each in told.items()]).sum()
         return {
             "loss": loss,
@@ -130,21 +132,20 @@ class AnswerObjective(nn.Module):
             **{name: each.detach() for name, each in told.items()},
         }
 
-    def _told(
-        self, batch: dict[str, Tensor], features_FND: Tensor, tokens_FMW: Tensor
-    ) -> dict[str, Tensor]:
+    def _told(self, batch: dict[str, Tensor], seen: Sight) -> dict[str, Tensor]:
         """Losses of what the simulator knows beside answers."""
-        glances, named, marks = (batch[name] for name in ("glances", "named", "landmarks"))
+        named, marks, printed = (batch[name] for name in ("named", "landmarks", "printed"))
         first = self.model.first_frames(batch["ids"])
-        spelled = self.spelling(
-            self.model, features_FND, tokens_FMW, glances, first, named, marks, batch["printed"]
-        )
-        told = {"spelling": spelled}
+        glances, features, tokens = seen
+        told = {
+            "spelling": self.spelling(
+                self.model, features, tokens, glances, first, named, marks, printed
+            )
+        }
         if self.company is not None:
-            printed = batch["printed"]
-            told["company"] = self.company(self.model, tokens_FMW, glances, named, marks, printed)
+            told["company"] = self.company(self.model, tokens, glances, named, marks, printed)
         if self.landmarks is not None:
-            told["landmarks"] = self.landmarks(features_FND, marks)
+            told["landmarks"] = self.landmarks(features, marks)
         return told
 
     def export(self, directory: Path) -> None:
@@ -171,6 +172,24 @@ def pointing_loss(attended_BHLL: Tensor, looks_BL: Tensor) -> Tensor:
         return attended_BHLL.new_zeros(())
     share = attended_BHLL[rows, 0, places, looks_BL[rows, places]]
     return -share.float().clamp(min=1e-6).log().mean()
+
+
+def copying_loss(copied: Copied, labels_X2: Tensor) -> Tensor:
+    """How far it is from known what is copied, and from which thing, in nats.
+
+    Args:
+        copied: of X places of answers.
+        labels_X2: part and slot of what comes next, IGNORED where they are not known.
+    """
+    part, slot = labels_X2.unbind(-1)
+    known = part != IGNORED
+    if not bool(known.any()):
+        return copied.parts.new_zeros(())
+    loss = F.nll_loss(copied.parts[known], part[known])
+    from_things = known & (part != OWN)
+    if bool(from_things.any()):
+        loss = loss + F.nll_loss(copied.which[from_things], slot[from_things])
+    return loss
 
 
 def _with_lora(model: VlmModel, rank: int) -> Any:
@@ -223,8 +242,8 @@ class PreferenceObjective(AnswerObjective):
         loss = -F.logsigmoid(margin).mean() - _CHOSEN_WEIGHT * (true / tokens).mean()
         answers = loss.new_zeros(())
         if kept:
-            logits, ids, _ = self.model.answer_logits(kept)
-            answers = F.cross_entropy(logits, ids)
+            said = self.model.answer(kept)
+            answers = F.cross_entropy(said.logits, said.ids)
         return {
             "loss": loss + answers,
             "answers": answers.detach(),

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from multimodal.clip import ClipModel
 from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import load_text_tokenizer
+from multimodal.vlm.copying import copied_ids
 from multimodal.vlm.language import open_language, small_language
 from multimodal.vlm.model import VlmModel
 from multimodal.vlm.preferences import PreferencePairs, collate_pairs, draw_preferences
@@ -61,6 +62,7 @@ __all__ = [
 # Rows are drawn with their number as the seed; so many differ before they come again.
 _DRAWS = 2**24
 _VALIDATION_ROWS = 128
+_PARTS = ("tower", "projector", "language", "copier")
 
 
 def language_data(source: Source) -> dict[str, Any]:
@@ -137,6 +139,7 @@ def projector_work(source: Source) -> Work:
         model = VlmModel(
             language_config=language.config.to_diff_dict() | {"model_type": _kind(language)},
             mark_ids=asdict(marks),
+            copied=copied_ids(tokenizer),
             **{name: clip.config[name] for name in shared},
             **size,
         )
@@ -167,9 +170,7 @@ def instruct_work(source: Source) -> Work:
     def build() -> AnswerObjective:
         return AnswerObjective(
             # Models ship in half precision.
-            train_only(
-                VlmModel.from_pretrained(folder).float(), ["tower", "projector", "language"]
-            ),
+            train_only(VlmModel.from_pretrained(folder).float(), _PARTS),
             tokenizer,
             int(source.cfg.size.instruct.lora_rank),
         )
@@ -186,7 +187,7 @@ def preference_work(source: Source) -> Work:
 
     def build() -> PreferenceObjective:
         model = VlmModel.from_pretrained(folder)
-        train_only(model, ["tower", "projector", "language"])
+        train_only(model, _PARTS)
         return PreferenceObjective(model, tokenizer, float(size.beta))
 
     model = VlmModel.from_pretrained(folder).eval()

@@ -13,6 +13,7 @@ from multimodal.eyes import Eyes
 from multimodal.layers import LayerReader
 from multimodal.text_tokenizer import train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
+from multimodal.vlm.copying import copied_ids
 from multimodal.vlm.generate import generate
 from multimodal.vlm.language import small_language
 from multimodal.vlm.model import VlmModel, answer_log_probability
@@ -40,6 +41,7 @@ def vlm():
         hidden=32,
         layers=1,
         heads=2,
+        copied=copied_ids(tokenizer),
     ).eval()
     # Fresh weights of 0.02 make every token equally likely; answers should differ.
     for parameter in model.parameters():
@@ -57,12 +59,12 @@ def test_several_turns_in_a_row_say_what_single_turns_say(vlm):
     turns = [Turn((20, 21, 22), (30, marks.eos), 1), Turn((40,), (41, 42, marks.eos), 2)]
     turns.append(Turn((50, 51), (52, marks.eos), 1))
     packed = assemble(turns, 2, model.frame_tokens, marks) | {"glances": glances.numpy()}
-    logits, ids, _ = model.answer_logits(collate_rows([packed]))
+    logits, ids = model.answer(collate_rows([packed]))[:2]
     alone = []
     for turn in turns:
         row = assemble([turn], turn.frames, model.frame_tokens, marks)
         batch = collate_rows([row | {"glances": glances[: turn.frames].numpy()}])
-        alone.append(model.answer_logits(batch)[:2])
+        alone.append(model.answer(batch)[:2])
     assert torch.equal(ids, torch.cat([each[1] for each in alone]))
     torch.testing.assert_close(logits, torch.cat([each[0] for each in alone]), atol=1e-4, rtol=1e-4)
 
@@ -126,7 +128,7 @@ def test_saved_and_loaded_it_is_the_same_to_the_last_bit(vlm, tmp_path):
     again = SharedVlm.from_pretrained(tmp_path, vlm.eyes)
     before, after = vlm.model.state_dict(), again.model.state_dict()
     assert before.keys() == after.keys()
-    assert {name.partition(".")[0] for name in before} == {"tower", "projector", "language"}
+    assert {name.partition(".")[0] for name in before} == {"tower", "projector", "language", "copier"}
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert again.answer(frames(), "What moved?") == vlm.answer(frames(), "What moved?")
 

@@ -1,0 +1,184 @@
+"""Words that are read off the things of a picture instead of being made up.
+
+What a language model says of balls it has learnt from balls: to one that was never shown an orange
+ball the first one is red, however orange its token is. A copied word depends on which thing is
+meant, and then on nothing but what that thing's colour, or its shape, looks like by itself (a
+pointer beside a generator, arXiv 1704.04368).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from multimodal.language import COLOURS, SHAPES, Scene
+from multimodal.language.question import article
+from multimodal.text_tokenizer import encode_text
+from multimodal.vlm.pointing import Pointing
+from multimodal.vlm.words import word_ids
+
+__all__ = ["COPIED", "OWN", "Copied", "Copier", "Copying", "Shown", "copied_ids"]
+
+ARTICLES: Final = ("a", "an")
+COPIED: Final = (*SHAPES, *COLOURS, *ARTICLES)
+"""Words that can be copied: a thing's shape, its colour, and the article that its colour takes."""
+OWN: Final = 0
+"""The part of a word that is the language model's own; 1 to 3 are those of COPIED."""
+_SHAPE, _COLOUR, _ARTICLE = 1, 2, 3
+_LEAST = 1e-30
+# Large enough to leave nothing, and finite.
+_OFF = -1e9
+# At first nearly every word is the language model's own.
+_OWN_AT_FIRST = 3.0
+
+
+class Shown(NamedTuple):
+    """The things of F frames, as words are copied from them.
+
+    Attributes:
+        tokens: what they are known by, (F, K, W).
+        words: what each is called, shares (F, K, COPIED); shapes, colours and articles sum to one
+            each.
+        there: bool (F, K), where there is a thing.
+    """
+
+    tokens: Tensor
+    words: Tensor
+    there: Tensor
+
+    @classmethod
+    def of(
+        cls, tokens_FKW: Tensor, shapes_FKV: Tensor, colours_FKV: Tensor, there_FK: Tensor
+    ) -> Shown:
+        """Things by what their shapes and their colours look like.
+
+        Args:
+            tokens_FKW: what they are known by.
+            shapes_FKV: logits of SHAPES.
+            colours_FKV: logits of COLOURS.
+            there_FK: where there is a thing.
+        """
+        colours = colours_FKV.softmax(-1)
+        takes = [[float(article(each).split(" ")[0] == a) for a in ARTICLES] for each in COLOURS]
+        articles = colours @ torch.tensor(takes, device=colours.device)
+        return cls(tokens_FKW, torch.cat([shapes_FKV.softmax(-1), colours, articles], -1), there_FK)
+
+
+class Copied(NamedTuple):
+    """What comes next at X places.
+
+    Attributes:
+        words: log-probabilities of the vocabulary (X, V).
+        parts: log-probabilities that it is the model's own word, a shape, a colour, an article;
+            (X, 4).
+        which: log-probabilities of the things (X, K).
+    """
+
+    words: Tensor
+    parts: Tensor
+    which: Tensor
+
+
+class Copier(nn.Module):
+    """Decides whether the next word is a thing's shape or colour, and which thing's.
+
+    Args:
+        width: W, channels of the language model.
+        ids: of COPIED in its vocabulary.
+    """
+
+    ids: Tensor
+
+    def __init__(self, width: int, ids: Sequence[int]) -> None:
+        super().__init__()
+        self.part = nn.Linear(width, 4)
+        self.ask, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        with torch.no_grad():
+            self.part.bias[OWN] += _OWN_AT_FIRST
+        self.register_buffer("ids", torch.tensor(ids), persistent=False)
+
+    def forward(
+        self, logits_XV: Tensor, hidden_XW: Tensor, shown: Shown, frame_X: Tensor
+    ) -> Copied:
+        """What comes next where the language model has its say and things are shown.
+
+        Args:
+            logits_XV: the language model's.
+            hidden_XW: its last hidden state.
+            shown: the things of F frames, F at least 1.
+            frame_X: the frame that each place copies from; negative for none.
+        """
+        # Shares are compared and multiplied: bfloat16 is too coarse.
+        with torch.autocast(hidden_XW.device.type, enabled=False):
+            hidden, frame = hidden_XW.float(), frame_X.clamp(min=0)
+            there = shown.there[frame] & (frame_X >= 0)[:, None]
+            asked = self.ask(hidden)[:, None] * self.key(shown.tokens.float())[frame]
+            score = asked.sum(-1) / asked.shape[-1] ** 0.5
+            which = score.masked_fill(~there, _OFF).log_softmax(-1)
+            some = there.any(-1, keepdim=True)
+            part = self.part(hidden)
+            own = torch.full_like(part, _OFF)
+            own[:, OWN] = 0
+            parts = torch.where(some, part, own).log_softmax(-1)
+            said = (which.exp()[:, None] @ shown.words[frame])[:, 0]
+            sizes = (len(SHAPES), len(COLOURS), len(ARTICLES))
+            share = (
+                parts[:, OWN + 1 :]
+                .exp()
+                .repeat_interleave(torch.tensor(sizes, device=parts.device), -1)
+            )
+            words = parts[:, OWN, None].exp() * logits_XV.float().softmax(-1)
+            words = words.index_add(-1, self.ids, share * said)
+            return Copied(words.clamp(min=_LEAST).log(), parts, which)
+
+
+def copied_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids of COPIED in a tokeniser's vocabulary."""
+    ids: list[int] = word_ids(tokenizer, [f" {word}" for word in COPIED]).tolist()
+    return ids
+
+
+class Copying:
+    """Which of an answer's tokens are said of which thing, as the simulator knows it.
+
+    Args:
+        tokenizer: of texts; words that it cuts in pieces are left to the language model.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        pieces = {word: encode_text(tokenizer, f" {word}") for word in COPIED}
+        self._words = {ids[0]: word for word, ids in pieces.items() if len(ids) == 1}
+
+    def of(
+        self, answer: Sequence[int], scene: Scene, pointing: Pointing, about: int | None = None
+    ) -> tuple[tuple[int, int], ...]:
+        """For each token of an answer its part, and the slot of the thing that it is said of.
+
+        Args:
+            answer: its token ids.
+            scene: what its last frame shows.
+            pointing: where that frame's tokens are.
+            about: the token of the frame that it is about, where that is known.
+        """
+        words = [self._words.get(each, "") for each in answer]
+        parts = [(OWN, 0)] * len(words)
+        about = None if about is None else pointing.frame.slot_of(about)
+        for place, (before, word, after) in enumerate(
+            zip(["", *words], words, [*words[1:], ""], strict=False)
+        ):
+            if word in COLOURS and after in SHAPES:
+                thing = scene.find(word)
+                slot = None if thing is None else pointing.slot(thing)
+                if slot is not None:
+                    parts[place : place + 2] = [(_COLOUR, slot), (_SHAPE, slot)]
+                if slot is not None and before in ARTICLES:
+                    parts[place - 1] = (_ARTICLE, slot)
+            elif about is not None and word in COLOURS:
+                parts[place] = (_COLOUR, about)
+            elif about is not None and word in SHAPES and before not in COLOURS:
+                parts[place] = (_SHAPE, about)
+        return tuple(parts)

@@ -1,0 +1,33 @@
+"""Words as tokens of texts, and which words a frame's tokens look like to a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from multimodal.text_tokenizer import encode_text
+
+__all__ = ["read_words", "word_ids"]
+
+
+def word_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> Tensor:
+    """Ids int64 (len(words),) of words as texts have them, with a space before most.
+
+    Of a word that a tokeniser of the hub splits, the piece that an answer begins with.
+    """
+    pieces = [encode_text(tokenizer, word) for word in words]
+    return torch.tensor(
+        [each[0 if word[0] == " " else -1] for word, each in zip(words, pieces, strict=True)]
+    )
+
+
+def read_words(language: PreTrainedModel, tokens_XW: Tensor) -> Tensor:
+    """Logits float32 (X, vocabulary) of what tokens look like to a language model.
+
+    Read as in the logit lens: through its last norm and its output words.
+    """
+    logits: Tensor = language.get_output_embeddings()(language.base_model.norm(tokens_XW))
+    return logits.float()

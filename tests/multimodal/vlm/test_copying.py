@@ -1,0 +1,180 @@
+"""Words copied from things: which they are, and that they depend on nothing but the thing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from multimodal.language import COLOURS, SHAPES, Scene
+from multimodal.language.corpus import sentences
+from multimodal.language.scene import SceneObject
+from multimodal.language.vocabulary import HALF_VIEW_M
+from multimodal.text_tokenizer import encode_text, train_text_tokenizer
+from multimodal.things import THING
+from multimodal.vlm.copying import COPIED, OWN, Copier, Copying, Shown, copied_ids
+from multimodal.vlm.pointing import Pointing
+from multimodal.vlm.projector import FrameTokens
+from multimodal.vlm.turns import IGNORED
+from worldmodel.objectives.vlm import copying_loss
+
+SHAPE, COLOUR, ARTICLE = 1, 2, 3
+FRAME = FrameTokens(4, 8, 3, 9)
+SCENE = Scene(
+    (SceneObject("orange", "ball", 0.1, 0.05), SceneObject("blue", "cube", -0.1, 0.0)),
+    (),
+    (0.0, 0.1),
+)
+CUBE, BALL = FRAME.first_thing, FRAME.first_thing + 1
+
+
+def pointing(*points):
+    found = np.zeros((3, THING), np.float16)
+    for row, (x_m, y_m) in zip(found, points, strict=False):
+        row[-4:-2] = x_m / HALF_VIEW_M, -y_m / HALF_VIEW_M
+        row[-1] = 1
+    return Pointing(FRAME, found)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_text_tokenizer(list(sentences(2000)), vocab_size=600)
+
+
+def labels(tokenizer, answer, about=None, where=((-0.1, 0.0), (0.1, 0.05))):
+    ids = encode_text(tokenizer, f" {answer}")
+    parts = Copying(tokenizer).of(ids, SCENE, pointing(*where), about)
+    assert len(parts) == len(ids)
+    words = [tokenizer.decode([each]).strip() for each in ids]
+    return {word: part for word, part in zip(words, parts, strict=True) if part[0] != OWN}
+
+
+def test_a_description_copies_articles_colours_and_shapes(tokenizer):
+    assert labels(tokenizer, "a blue cube, an orange ball") == {
+        "a": (ARTICLE, 0),
+        "blue": (COLOUR, 0),
+        "cube": (SHAPE, 0),
+        "an": (ARTICLE, 1),
+        "orange": (COLOUR, 1),
+        "ball": (SHAPE, 1),
+    }
+
+
+def test_a_word_alone_is_that_of_what_the_question_is_about(tokenizer):
+    assert labels(tokenizer, "orange", BALL) == {"orange": (COLOUR, 1)}
+    assert labels(tokenizer, "cube", CUBE) == {"cube": (SHAPE, 0)}
+    # A bar of a chart has a colour too, and is no thing.
+    assert labels(tokenizer, "orange", FRAME.first_detail + 2) == {}
+    assert labels(tokenizer, "orange") == {}
+    assert labels(tokenizer, "yes", BALL) == {}
+
+
+def test_what_was_not_cut_out_is_the_models_own_word(tokenizer):
+    assert labels(tokenizer, "a blue cube, an orange ball", where=((-0.1, 0.0),)) == {
+        "a": (ARTICLE, 0),
+        "blue": (COLOUR, 0),
+        "cube": (SHAPE, 0),
+    }
+    ids = encode_text(tokenizer, " an orange ball")
+    nothing = Copying(tokenizer).of(ids, SCENE, Pointing(FRAME, None))
+    assert nothing == ((OWN, 0),) * len(ids)
+    assert labels(tokenizer, "a red cube") == {}, "there is none"
+
+
+def shown(frames=2, things=3, width=8):
+    """Things of other shapes and colours in every frame; the last of each is not there."""
+    there = torch.ones(frames, things, dtype=torch.bool)
+    there[:, -1] = False
+    shapes, colours = (torch.full((frames, things, len(w)), -9.0) for w in (SHAPES, COLOURS))
+    for frame in range(frames):
+        for thing in range(things):
+            shapes[frame, thing, thing % len(SHAPES)] = 9.0
+            colours[frame, thing, (2 * frame + thing) % len(COLOURS)] = 9.0
+    return Shown.of(torch.randn(frames, things, width), shapes, colours, there)
+
+
+def certain(part, width=8, vocabulary=40):
+    """A copier that always copies this part."""
+    copier = Copier(width, list(range(len(COPIED))))
+    with torch.no_grad():
+        copier.part.weight.zero_()
+        copier.part.bias.fill_(-50.0)
+        copier.part.bias[part] = 50.0
+    return copier, torch.randn(4, vocabulary), torch.randn(4, width)
+
+
+def test_shares_of_words_are_shares():
+    torch.manual_seed(0)
+    copier = Copier(8, list(range(len(COPIED))))
+    logits, hidden = 3 * torch.randn(4, 40), torch.randn(4, 8)
+    copied = copier(logits, hidden, shown(), torch.tensor([0, 1, 1, -1]))
+    assert torch.allclose(copied.words.exp().sum(-1), torch.ones(4), atol=1e-5)
+    assert torch.allclose(copied.parts.exp().sum(-1), torch.ones(4), atol=1e-5)
+    assert float(copied.which[:3, 2].detach().exp().max()) == 0, "what is not there is not copied"
+    # Without a picture the language model has the word.
+    torch.testing.assert_close(copied.words[3], logits[3].log_softmax(-1), atol=1e-4, rtol=1e-4)
+    assert float(copied.words[0].exp()[: len(COPIED)].sum()) > float(
+        logits[0].softmax(-1)[: len(COPIED)].sum()
+    )
+
+
+@pytest.mark.parametrize(("part", "first", "count"), [(SHAPE, 0, 4), (COLOUR, 4, 6)])
+def test_a_copied_word_is_the_things_whatever_the_language_model_says(part, first, count):
+    torch.manual_seed(1)
+    copier, logits, hidden = certain(part)
+    # Certain of something else.
+    logits[:, first + count - 1] = 30.0
+    things = shown()
+    copied = copier(logits, hidden, things, torch.tensor([0, 0, 1, 1]))
+    for place, frame in enumerate((0, 0, 1, 1)):
+        words = things.words[frame, :, first : first + count]
+        expected = (copied.which[place].exp()[:, None] * words).sum(0)
+        torch.testing.assert_close(
+            copied.words[place].exp()[first : first + count], expected, atol=1e-5, rtol=1e-4
+        )
+
+
+def test_an_article_is_that_of_the_colour():
+    torch.manual_seed(2)
+    copier, logits, hidden = certain(ARTICLE)
+    orange = torch.full((1, 1, len(COLOURS)), -9.0)
+    orange[..., COLOURS.index("orange")] = 9.0
+    for colours, word in ((orange, "an"), (orange.flip(-1), "a")):
+        one = Shown.of(
+            torch.randn(1, 1, 8),
+            torch.zeros(1, 1, len(SHAPES)),
+            colours,
+            torch.ones(1, 1, dtype=torch.bool),
+        )
+        said = copier(logits, hidden, one, torch.zeros(4, dtype=torch.long)).words.argmax(-1)
+        assert said.tolist() == [COPIED.index(word)] * 4
+
+
+def test_training_tells_which_part_and_which_thing():
+    torch.manual_seed(3)
+    copier, things = Copier(8, list(range(len(COPIED)))), shown()
+    logits, hidden = torch.randn(4, 40), torch.randn(4, 8)
+    frames = torch.tensor([0, 0, 1, 1])
+    told = torch.tensor([[OWN, 0], [SHAPE, 1], [COLOUR, 0], [IGNORED, IGNORED]])
+    optimizer = torch.optim.Adam(copier.parameters(), 0.05)
+    for _ in range(200):
+        loss = copying_loss(copier(logits, hidden, things, frames), told)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    copied = copier(logits, hidden, things, frames)
+    assert float(loss.detach()) < 0.05
+    assert copied.parts[:3].argmax(-1).tolist() == [OWN, SHAPE, COLOUR]
+    assert copied.which[1:3].argmax(-1).tolist() == [1, 0]
+    assert int(copied.words[1].argmax()) == COPIED.index(SHAPES[1])
+    assert int(copied.words[2].argmax()) == COPIED.index(COLOURS[2])
+    unknown = torch.full((4, 2), IGNORED)
+    assert float(copying_loss(copied, unknown)) == 0
+    own = torch.tensor([[OWN, 0]]).expand(4, 2)
+    assert math.isfinite(float(copying_loss(copied, own).detach()))
+
+
+def test_the_words_have_ids_of_their_own(tokenizer):
+    ids = copied_ids(tokenizer)
+    assert len(set(ids)) == len(COPIED)
+    assert [tokenizer.decode([each]).strip() for each in ids] == list(COPIED)
