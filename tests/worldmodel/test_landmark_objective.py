@@ -85,7 +85,8 @@ def test_changes_are_those_since_the_first_frame_of_the_own_row(model):
     both = rows(vlm, one, two)
     together = vlm.see(both["ids"], both["glances"]).features
     alone = [
-        vlm.see(batch["ids"], batch["glances"]).features for batch in (rows(vlm, one), rows(vlm, two))
+        vlm.see(batch["ids"], batch["glances"]).features
+        for batch in (rows(vlm, one), rows(vlm, two))
     ]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-4)
     still = torch.stack([one[1], one[1]])

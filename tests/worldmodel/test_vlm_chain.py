@@ -92,7 +92,12 @@ def test_the_projector_stage_moves_the_projector_and_no_other_bit(trained):
             assert torch.equal(value, clip[name]), name
         elif part == "language":
             assert torch.equal(value, language[rest]), name
-    assert {name.partition(".")[0] for name in after} == {"tower", "language", "projector", "copier"}
+    assert {name.partition(".")[0] for name in after} == {
+        "tower",
+        "language",
+        "projector",
+        "copier",
+    }
 
 
 def test_the_projector_stage_does_train_the_projector(place, trained):

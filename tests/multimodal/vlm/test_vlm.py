@@ -128,7 +128,12 @@ def test_saved_and_loaded_it_is_the_same_to_the_last_bit(vlm, tmp_path):
     again = SharedVlm.from_pretrained(tmp_path, vlm.eyes)
     before, after = vlm.model.state_dict(), again.model.state_dict()
     assert before.keys() == after.keys()
-    assert {name.partition(".")[0] for name in before} == {"tower", "projector", "language", "copier"}
+    assert {name.partition(".")[0] for name in before} == {
+        "tower",
+        "projector",
+        "language",
+        "copier",
+    }
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert again.answer(frames(), "What moved?") == vlm.answer(frames(), "What moved?")
 
