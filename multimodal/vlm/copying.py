@@ -102,7 +102,12 @@ class Copier(nn.Module):
         self.register_buffer("ids", torch.tensor(ids), persistent=False)
 
     def forward(
-        self, logits_XV: Tensor, hidden_XW: Tensor, shown: Shown, frame_X: Tensor
+        self,
+        logits_XV: Tensor,
+        hidden_XW: Tensor,
+        shown: Shown,
+        frame_X: Tensor,
+        barred_XK: Tensor | None = None,
     ) -> Copied:
         """What comes next where the language model has its say and things are shown.
 
@@ -111,11 +116,14 @@ class Copier(nn.Module):
             hidden_XW: its last hidden state.
             shown: the things of F frames, F at least 1.
             frame_X: the frame that each place copies from; negative for none.
+            barred_XK: things that take no part in the choice.
         """
         # Shares are compared and multiplied: bfloat16 is too coarse.
         with torch.autocast(hidden_XW.device.type, enabled=False):
             hidden, frame = hidden_XW.float(), frame_X.clamp(min=0)
             there = shown.there[frame] & (frame_X >= 0)[:, None]
+            if barred_XK is not None:
+                there = there & ~barred_XK
             asked = self.ask(hidden)[:, None] * self.key(shown.tokens.float())[frame]
             score = asked.sum(-1) / asked.shape[-1] ** 0.5
             which = score.masked_fill(~there, _OFF).log_softmax(-1)

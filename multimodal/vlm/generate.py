@@ -49,7 +49,7 @@ def generate(
         )
     seen = model.see(ids_BL, glances_FP)
     embedded, shown = model.embed(ids_BL, seen), model.shown(seen)
-    frames = (ids_BL == model.marks.image).sum(1) // model.frame_tokens
+    frames = model.frames_of_rows(ids_BL)
     last = torch.where(frames > 0, frames.cumsum(0) - 1, -1)
     cache = None
     if cached:

@@ -22,6 +22,7 @@ from multimodal.vlm.copying import Copied, Copier, Shown
 from multimodal.vlm.language import hidden_states, language_from_config, next_logits
 from multimodal.vlm.projector import FrameTokens, Projector
 from multimodal.vlm.turns import Marks
+from multimodal.vlm.unproven import unproven_things
 from multimodal.vlm.words import read_words
 
 __all__ = ["Answered", "Sight", "VlmModel", "answer_log_probability"]
@@ -175,10 +176,18 @@ class VlmModel(ModelMixin, ConfigMixin):
         """How many they are."""
         return self.frame.count
 
+    def frames_of_rows(self, ids_BL: Tensor) -> Tensor:
+        """How many frames each row has, int64 (B,)."""
+        return (ids_BL == self.marks.image).sum(1) // self.frame_tokens
+
+    def first_of_rows(self, ids_BL: Tensor) -> Tensor:
+        """The number of each row's first frame among those of all rows, int64 (B,)."""
+        frames = self.frames_of_rows(ids_BL)
+        return frames.cumsum(0) - frames
+
     def first_frames(self, ids_BL: Tensor) -> Tensor:
         """For each frame of all rows the number of its row's first, int64 (F,)."""
-        frames = (ids_BL == self.marks.image).sum(1) // self.frame_tokens
-        return (frames.cumsum(0) - frames).repeat_interleave(frames)
+        return self.first_of_rows(ids_BL).repeat_interleave(self.frames_of_rows(ids_BL))
 
     def see(self, ids_BL: Tensor, glances_FP: Tensor) -> Sight | None:
         """What the frames of all rows are to the language model; None where there are none.
@@ -222,7 +231,8 @@ class VlmModel(ModelMixin, ConfigMixin):
         """What comes next wherever an answer goes on.
 
         Args:
-            batch: from `collate_rows`.
+            batch: from `collate_rows`; where it says what things are named, and which words are
+                copied from which, things that training must not conclude from are barred.
             seen: its frames, where they were looked at already.
             looks: whether to return as well what the layers attend to.
         """
@@ -233,11 +243,15 @@ class VlmModel(ModelMixin, ConfigMixin):
         shown = self.shown(seen)
         if self.copier is None or shown is None:
             return Answered(said.logits, said.ids, said.rows, said.places, attended)
-        frames = (ids == self.marks.image).sum(1) // self.frame_tokens
-        first = frames.cumsum(0) - frames
+        first = self.first_of_rows(ids)
         sees = batch["sees"][said.rows, said.places]
         frame = torch.where(sees > 0, first[said.rows] + sees - 1, -1)
-        copied = self.copier(said.logits, hidden[said.rows, said.places], shown, frame)
+        barred = None
+        if "named" in batch:
+            slot = batch["copies"][:, 1:][said.rows, said.places][:, 1]
+            barred = unproven_things(batch["named"][frame.clamp(min=0)], slot.clamp(min=0))
+            barred &= ((slot >= 0) & (frame >= 0))[:, None]
+        copied = self.copier(said.logits, hidden[said.rows, said.places], shown, frame, barred)
         return Answered(copied.words, said.ids, said.rows, said.places, attended, copied)
 
 

@@ -19,6 +19,7 @@ from multimodal.vlm.model import Sight, VlmModel, answer_log_probability
 from multimodal.vlm.preferences import KEPT
 from multimodal.vlm.shared import TEXT_FOLDER
 from multimodal.vlm.turns import IGNORED
+from multimodal.vlm.unproven import unproven_places
 from worldmodel.objectives.company import CompanyLoss
 from worldmodel.objectives.landmarks import LandmarkHead
 from worldmodel.objectives.spelling import SpellingLoss
@@ -121,7 +122,10 @@ class AnswerObjective(nn.Module):
             return {"loss": answers, "right": right.detach()}
         told = {"answers": answers, **self._told(batch, seen)}
         if said.attended:
-            told["pointing"] = pointing_loss(said.attended[len(said.attended) // 2], batch["looks"])
+            middle = said.attended[len(said.attended) // 2]
+            first = self.model.first_of_rows(batch["ids"])
+            barred = unproven_places(batch["looks"], batch["named"], first, self.model.frame)
+            told["pointing"] = pointing_loss(middle, batch["looks"], barred)
         if said.copied is not None:
             labels = batch["copies"][:, 1:][said.rows, said.places]
             told["copying"] = copying_loss(said.copied, labels)
@@ -157,7 +161,7 @@ class AnswerObjective(nn.Module):
         self.tokenizer.save_pretrained(directory / TEXT_FOLDER)
 
 
-def pointing_loss(attended_BHLL: Tensor, looks_BL: Tensor) -> Tensor:
+def pointing_loss(attended_BHLL: Tensor, looks_BL: Tensor, barred_XL: Tensor) -> Tensor:
     """How far the first head is from looking where the answer is, in nats.
 
     One head that has to follow every question: of several the best one, four would do that look at
@@ -166,12 +170,15 @@ def pointing_loss(attended_BHLL: Tensor, looks_BL: Tensor) -> Tensor:
     Args:
         attended_BHLL: what a layer attends to.
         looks_BL: the place that each token is to look at, IGNORED where it is not known.
+        barred_XL: for each of the X places where it is known, those that take no part.
     """
     rows, places = torch.where(looks_BL != IGNORED)
     if not len(rows):
         return attended_BHLL.new_zeros(())
-    share = attended_BHLL[rows, 0, places, looks_BL[rows, places]]
-    return -share.float().clamp(min=1e-6).log().mean()
+    shares = attended_BHLL[rows, 0, places].float()
+    share = shares.gather(1, looks_BL[rows, places][:, None])[:, 0]
+    rest = 1 - (shares * barred_XL).sum(-1)
+    return (rest.clamp(min=1e-6).log() - share.clamp(min=1e-6).log()).mean()
 
 
 def copying_loss(copied: Copied, labels_X2: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def test_shares_of_words_are_shares():
     assert float(copied.which[:3, 2].detach().exp().max()) == 0, "what is not there is not copied"
     # Without a picture the language model has the word.
     torch.testing.assert_close(copied.words[3], logits[3].log_softmax(-1), atol=1e-4, rtol=1e-4)
-    assert float(copied.words[0].exp()[: len(COPIED)].sum()) > float(
+    assert float(copied.words[0].detach().exp()[: len(COPIED)].sum()) > float(
         logits[0].softmax(-1)[: len(COPIED)].sum()
     )
 
@@ -132,6 +132,20 @@ def test_a_copied_word_is_the_things_whatever_the_language_model_says(part, firs
         torch.testing.assert_close(
             copied.words[place].exp()[first : first + count], expected, atol=1e-5, rtol=1e-4
         )
+
+
+def test_what_is_barred_in_training_takes_no_part_in_the_choice():
+    torch.manual_seed(4)
+    copier, logits, hidden = certain(COLOUR)
+    things, barred = shown(), torch.zeros(4, 3, dtype=torch.bool)
+    frames = torch.tensor([0, 0, 1, -1])
+    before = copier(logits, hidden, things, frames)
+    torch.testing.assert_close(copier(logits, hidden, things, frames, barred).words, before.words)
+    barred[:, 0] = True
+    after = copier(logits, hidden, things, frames, barred)
+    assert after.which[:3].argmax(-1).tolist() == [1, 1, 1]
+    assert float(after.which[:3, 0].detach().exp().max()) == 0
+    torch.testing.assert_close(after.words[3], before.words[3])
 
 
 def test_an_article_is_that_of_the_colour():

@@ -12,9 +12,11 @@ from multimodal.things import THING
 from multimodal.vlm.pointing import Pointing
 from multimodal.vlm.projector import FrameTokens
 from multimodal.vlm.turns import IGNORED, Marks, Turn, assemble, collate_rows
+from multimodal.vlm.unproven import unproven_places, unproven_things
 from worldmodel.objectives.vlm import pointing_loss
 
 FRAME = FrameTokens(4, 8, 3, 9)
+CROSS = FRAME.first_thing + 1
 SCENE = Scene(
     (SceneObject("red", "ball", 0.1, 0.05), SceneObject("blue", "cube", -0.1, 0.0)),
     (Zone("green", -0.2, 0.2),),
@@ -92,11 +94,59 @@ def test_a_row_points_from_where_the_answer_goes_on_to_a_token_of_its_own_frame(
 def test_one_and_the_same_head_has_to_look_there():
     marks = Marks(0, 1, 2, 3)
     looks = collate_rows([assemble([Turn((9, 8), (7, 2), 1, looks=1)], 1, 3, marks)])["looks"]
-    attended = torch.zeros(1, 2, 8, 8)
+    attended, nothing = torch.zeros(1, 2, 8, 8), torch.zeros(1, 8, dtype=torch.bool)
     attended[0, :, 5] = torch.tensor([0.25, 0.25, 0.25, 0.25, 0, 0, 0, 0])
-    assert float(pointing_loss(attended, looks)) == pytest.approx(np.log(4))
+    assert float(pointing_loss(attended, looks, nothing)) == pytest.approx(np.log(4))
+    # What takes no part in the choice is no worse a place to look at, and no better.
+    barred = nothing.clone()
+    barred[0, 3] = True
+    assert float(pointing_loss(attended, looks, barred)) == pytest.approx(np.log(3))
     attended[0, 1, 5] = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, 0])
-    assert float(pointing_loss(attended, looks)) == pytest.approx(np.log(4))
+    assert float(pointing_loss(attended, looks, nothing)) == pytest.approx(np.log(4))
     attended[0, 0, 5] = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, 0])
-    assert float(pointing_loss(attended, looks)) == 0
-    assert float(pointing_loss(attended, torch.full_like(looks, IGNORED))) == 0
+    assert float(pointing_loss(attended, looks, nothing)) == 0
+    nowhere = torch.full_like(looks, IGNORED)
+    assert float(pointing_loss(attended, nowhere, nothing[:0])) == 0
+
+
+def named(*things):
+    return [[SHAPES.index(s), COLOURS.index(c)] if s else [-1, -1] for c, s in things]
+
+
+def test_nothing_is_concluded_of_things_that_share_half_of_a_held_out_combination():
+    """Red crosses, orange balls and green cubes are never shown."""
+    things = torch.tensor(
+        [
+            named(("red", "cube"), ("green", "cross"), ("orange", "cross"), ("", "")),
+            named(("blue", "ball"), ("red", "ball"), ("purple", "triangle"), ("orange", "cube")),
+            named(("", ""), ("red", "cube"), ("green", "cross"), ("blue", "cube")),
+        ]
+    )
+    barred = unproven_things(things, torch.tensor([1, 1, 0]))
+    # Who is asked for a cross must not learn that what is red is none; nor from what has no name.
+    assert barred.tolist() == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    assert unproven_things(things[:0], torch.zeros(0, dtype=torch.long)).shape == (0, 4)
+
+
+def test_such_things_take_no_part_in_looking_either():
+    marks = Marks(0, 1, 2, 3)
+    turns = [
+        Turn((20,), (30, 2), 1, looks=CROSS),
+        Turn((21,), (31, 2), 2, looks=CROSS),
+        Turn((22,), (32, 2), 2, looks=5),
+    ]
+    row = assemble(turns, 2, FRAME.count, marks)
+    batch = collate_rows([assemble(turns[:1], 1, FRAME.count, marks), row])
+    frames = [
+        named(("", ""), ("green", "cross"), ("red", "cube")),
+        named(("red", "cube"), ("green", "cross"), ("", "")),
+        named(("red", "ball"), ("green", "cross"), ("orange", "cross")),
+    ]
+    barred = unproven_places(batch["looks"], torch.tensor(frames), torch.tensor([0, 1]), FRAME)
+    first, second = 1 + FRAME.first_thing, 1 + FRAME.count + FRAME.first_thing
+    places = [each.nonzero().flatten().tolist() for each in barred]
+    # A red cube in the frames of the first two; in the third's a red ball; a block is no thing.
+    assert places == [[first + 2], [first], [second], []]
+    assert unproven_places(
+        torch.full((1, 9), IGNORED), torch.tensor(frames), torch.zeros(1, dtype=torch.long), FRAME
+    ).shape == (0, 9)
