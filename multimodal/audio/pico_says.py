@@ -9,7 +9,7 @@ import wave
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["RATE_HZ", "say"]
+__all__ = ["RATE_HZ", "percents", "say"]
 
 RATE_HZ = 16_000
 
@@ -34,6 +34,11 @@ def say(voice: str, said: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
     for text, speed, pitch in said:
         engine.rate, engine.pitch = speed, pitch
         yield engine.speak(text)
+
+
+def percents(speed: float, pitch: int) -> tuple[int, int]:
+    """Speed, and pitch: two octaves from the lowest to the highest, of 0 and 99."""
+    return round(100 * speed), round(100 * 2 ** ((pitch - 50) / 50))
 
 
 def _main(voice: str, speed: str, pitch: str, text: str, wav: str) -> None:

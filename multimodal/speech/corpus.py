@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from multimodal.atomic import atomic_write_bytes
 from multimodal.audio.engines import ENGINES, Voice, available, speak_many
+from multimodal.audio.foreign import SPEAKERS
 from multimodal.audio.log_mel import RATE_HZ
 from multimodal.audio.speech import VOICES
 from multimodal.audio.waveform import resample, write_wav
@@ -55,6 +56,8 @@ _MORE_TIMBRES = (
     "RicishayMax", "robert", "sandro", "shelby", "travis", "Storm", "iven2", "grandpa", "announcer",
     "Nguyen", "Tweaky", "UniRobot", "robosoft2", "robosoft5", "RicishayMax3", "iven4",
 )  # fmt: skip
+# Of the real people whose language is another one this one is for validation.
+_STRANGER = "hy_fi_mv_diphone"
 # The speakers of flite's kal16 and slt are those of two of festival's voices, so only the other two
 # of flite's are strangers in every respect.
 COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
@@ -73,8 +76,9 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
             Voice("espeak-ng", f"{_ACCENTS[number % len(_ACCENTS)]}+{timbre}")
             for number, timbre in enumerate(_MORE_TIMBRES)
         ),
+        *(Voice("foreign", name) for name in SPEAKERS if name != _STRANGER),
     ),
-    "validation": tuple(voice for voice in VOICES["validation"]),
+    "validation": (*VOICES["validation"], Voice("foreign", _STRANGER)),
     "test": (
         *(voice for voice in VOICES["test"] if voice.engine == "espeak-ng"),
         *(Voice("flite", name) for name in ("awb", "rms", "kal16", "slt")),
@@ -84,7 +88,9 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
 HEARD_SPEAKERS = frozenset({"kal16", "slt"})
 """Voices of the test whose speaker is heard in training, in the speech of another engine."""
 # An engine with few voices says more with each of them.
-_TIMES = {"espeak-ng": 1, "festival": 6, "flite": 4, "pico": 8, "piper": 2}
+_TIMES = {"espeak-ng": 1, "festival": 6, "flite": 4, "foreign": 4, "pico": 8, "piper": 2}
+# How often an engine is heard; the others once.
+_SHARES = {"espeak-ng": 2, "foreign": 2}
 
 _log = logging.getLogger(__name__)
 
@@ -169,15 +175,14 @@ def together(*corpora: SpokenCommands) -> SpokenCommands:
 def engine_weights(utterances: Sequence[Spoken]) -> NDArray[np.float64]:
     """How often to hear each utterance, so that no engine drowns the others.
 
-    eSpeak has dozens of voices that are all of a kind; it counts as much as two other engines.
+    eSpeak has dozens of voices that are all of a kind, and foreigners are many but have accents;
+    either counts as much as two other engines.
 
     Returns:
         float64 (N,), of sum 1.
     """
     counts = Counter(each.engine for each in utterances)
-    weights = np.array(
-        [(2 if each.engine == _REQUIRED_ENGINE else 1) / counts[each.engine] for each in utterances]
-    )
+    weights = np.array([_SHARES.get(each.engine, 1) / counts[each.engine] for each in utterances])
     normal: NDArray[np.float64] = weights / weights.sum()
     return normal
 
@@ -218,7 +223,7 @@ def record_commands(
             path = folder / split / f"{voice.engine}-{voice.name}.json"
             if path.exists():
                 found.append((path, count))
-            elif available(voice.engine):
+            elif available(voice.engine, voice.name):
                 jobs.append((folder, split, voice, count, key, kind))
                 found.append((path, count))
             elif voice.engine == _REQUIRED_ENGINE:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from worldmodel.evaluation.run import run as evaluate
 from worldmodel.training.average import averaged_weights
 from worldmodel.training.ears_stages import ears_data
 from worldmodel.training.run import run as train
-from worldmodel.training.stages import Source
+from worldmodel.training.stages import STAGES, Source
 
 pytestmark = pytest.mark.skipif(
     shutil.which("espeak-ng") is None, reason="apt-get install espeak-ng"
@@ -93,6 +94,38 @@ def test_engines_with_few_voices_are_heard_as_often_as_one_with_many():
     weights = engine_weights(spoken)
     assert weights[:60].sum() == pytest.approx(0.5)
     assert weights[60:66].sum() == pytest.approx(weights[66:].sum()) == pytest.approx(0.25)
+    foreigners = [Spoken("", "train", "foreign", "", "stop", 0, 1)] * 20
+    assert engine_weights([*spoken, *foreigners])[69:].sum() == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("part", ["recogniser", "spotter"])
+def test_ears_are_trained_on_from_earlier_ears(work, packed, part):
+    words = [f"objective={part}", *SMALL, f"commands={work / 'commands'}", f"initial={packed}"]
+    source = Source(composed("train", words), work / "commands")
+    further = STAGES[part].work(source).build().model.state_dict()
+    fresh = STAGES[part].work(replace(source, cfg=composed("train", words[:-1]))).build()
+    earlier = dict(zip(("spotter", "recogniser"), ears_networks(packed), strict=True))[part]
+    assert all(torch.equal(further[name], value) for name, value in earlier.state_dict().items())
+    assert any(not torch.equal(further[n], v) for n, v in fresh.model.state_dict().items())
+    assert source.inputs(part)["initial"] == sha256(packed, part)
+    wider = [*words, f"size.{part}.width=64"]
+    with pytest.raises(ConfigError, match="another architecture"):
+        STAGES[part].work(replace(source, cfg=composed("train", wider))).build()
+
+
+def sha256(folder, part):
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    return next(
+        each["sha256"]
+        for name, each in files.items()
+        if name.startswith(part) and name.endswith(".safetensors")
+    )
+
+
+def test_what_are_no_ears_is_no_start(work, packed):
+    words = ["objective=recogniser", *SMALL, f"commands={work / 'commands'}", "initial=push"]
+    with pytest.raises(CheckpointError, match="ears"):
+        Source(composed("train", words), work / "commands").initial("recogniser")
 
 
 def test_batches_are_the_same_for_the_same_number_and_fit_the_model(work):

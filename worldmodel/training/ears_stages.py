@@ -70,9 +70,16 @@ def recogniser_work(source: Source) -> Work:
     budget = size.budget.recogniser
     corpus, seconds = _corpus(source), float(budget.seconds)
     least_db, greatest_db = (float(each) for each in budget.ratio_db)
-    heard = together(corpus, _words(source))
+    heard, initial = together(corpus, _words(source)), source.initial("recogniser")
+
+    def objective() -> RecogniserObjective:
+        model = SpeechModel(speech_config(**architecture))
+        if initial is not None:
+            initial.load_into(model)
+        return RecogniserObjective(model)
+
     return Work(
-        lambda: RecogniserObjective(SpeechModel(speech_config(**architecture))),
+        objective,
         SpeechBatches(
             heard,
             "train",
@@ -91,9 +98,16 @@ def spotter_work(source: Source) -> Work:
     """When somebody has said stop."""
     size = source.cfg.size
     words = _words(source)
-    commands, width = _corpus(source), int(size.spotter.width)
+    commands, initial = _corpus(source), source.initial("spotter")
+
+    def objective() -> SpotterObjective:
+        model = SpotterModel(int(size.spotter.width))
+        if initial is not None:
+            initial.load_into(model)
+        return SpotterObjective(model)
+
     return Work(
-        lambda: SpotterObjective(SpotterModel(width)),
+        objective,
         StopStreams(words, commands, "train", source.cfg.seed, _DRAWS),
         StopStreams(words, commands, "validation", 0, _VALIDATION_STREAMS),
     )

@@ -67,6 +67,24 @@ class InitialWeights:
         path = folder / "model.safetensors"
         return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
+    @classmethod
+    def of_ears(cls, ears: str | Path, part: str) -> InitialWeights:
+        """The weights of `part` ("recogniser", "spotter") of packed ears.
+
+        Args:
+            ears: a shipped name or a folder.
+            part: the model's folder in them.
+
+        Raises:
+            CheckpointError: they are missing, torn, altered, no ears, or have no recogniser.
+        """
+        folder = resolve(ears)
+        verify(folder, "ears")
+        files = sorted((folder / part).glob("*.safetensors"))
+        if not files:
+            raise CheckpointError(f"{folder} has no {part} of its own: name ears that have one.")
+        return cls(files[0], hashlib.sha256(files[0].read_bytes()).hexdigest())
+
     def load_into(self, model: nn.Module) -> None:
         """Overwrite a model's weights.
 
@@ -74,7 +92,13 @@ class InitialWeights:
             ConfigError: the model has another architecture.
         """
         tensors = load_file(self.path)
-        mine = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        # A weight that two parts of a model share is stored once.
+        places = {value.data_ptr(): name for name, value in reversed(model.state_dict().items())}
+        mine = {
+            name: tuple(value.shape)
+            for name, value in model.state_dict().items()
+            if name in tensors or places[value.data_ptr()] == name
+        }
         theirs = {name: tuple(value.shape) for name, value in tensors.items()}
         names = mine.keys() | theirs.keys()
         different = sorted(name for name in names if mine.get(name) != theirs.get(name))
@@ -84,4 +108,5 @@ class InitialWeights:
                 f"{theirs.get(different[0])} against {mine.get(different[0])}, and "
                 f"{len(different) - 1} more). Choose the size it was trained with: size=..."
             )
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        whole = {name: tensor.float() for name, tensor in tensors.items()}
+        model.load_state_dict(whole, strict=False)

@@ -73,8 +73,9 @@ __all__ = [
 _DRAWS = 2**20
 _VALIDATION_CLIPS = 64
 _TOKENIZER_FRAMES = 1
-# Stages whose models may start from an earlier pipeline's weights.
-_CONTINUED = ("tokenizer", "dynamics", "layer_reader", "motion", "instruct")
+# Stages whose models may start from an earlier pipeline's weights, or from earlier ears'.
+_EARS_STAGES = ("recogniser", "spotter")
+_CONTINUED = ("tokenizer", "dynamics", "layer_reader", "motion", "instruct", *_EARS_STAGES)
 # Where the probe of a world is trained; named, not imported, as those folders lie above this one.
 _PROBES = {"worldmodel/Push-v0": "envs.gap.probe_stage"}
 
@@ -164,12 +165,14 @@ class Source:
 
         Raises:
             CheckpointError: `initial` names no whole pipeline, or for `instruct` no model that
-                answers.
+                answers, or for ears' stages no ears.
         """
         if self.cfg.initial is None or stage not in _CONTINUED:
             return None
         if stage == "instruct":
             return InitialWeights.of_answers(self.cfg.initial)
+        if stage in _EARS_STAGES:
+            return InitialWeights.of_ears(self.cfg.initial, stage)
         if stage in LAYER_STAGES and not (resolve(self.cfg.initial) / stage).is_dir():
             return None
         return InitialWeights.of(self.cfg.initial, stage)
