@@ -40,24 +40,24 @@ class Shown(NamedTuple):
     """The things of F frames, as words are copied from them.
 
     Attributes:
-        tokens: what they are known by, (F, K, W).
+        parts: what they are known by, tokens of shape, colour and place side by side, (F, K, 3W).
         words: what each is called, shares (F, K, COPIED); shapes, colours and articles sum to one
             each.
         there: bool (F, K), where there is a thing.
     """
 
-    tokens: Tensor
+    parts: Tensor
     words: Tensor
     there: Tensor
 
     @classmethod
     def of(
-        cls, tokens_FKW: Tensor, shapes_FKV: Tensor, colours_FKV: Tensor, there_FK: Tensor
+        cls, parts_FKW: Tensor, shapes_FKV: Tensor, colours_FKV: Tensor, there_FK: Tensor
     ) -> Shown:
         """Things by what their shapes and their colours look like.
 
         Args:
-            tokens_FKW: what they are known by.
+            parts_FKW: what they are known by.
             shapes_FKV: logits of SHAPES.
             colours_FKV: logits of COLOURS.
             there_FK: where there is a thing.
@@ -65,7 +65,7 @@ class Shown(NamedTuple):
         colours = colours_FKV.softmax(-1)
         takes = [[float(article(each).split(" ")[0] == a) for a in ARTICLES] for each in COLOURS]
         articles = colours @ torch.tensor(takes, device=colours.device)
-        return cls(tokens_FKW, torch.cat([shapes_FKV.softmax(-1), colours, articles], -1), there_FK)
+        return cls(parts_FKW, torch.cat([shapes_FKV.softmax(-1), colours, articles], -1), there_FK)
 
 
 class Copied(NamedTuple):
@@ -86,6 +86,9 @@ class Copied(NamedTuple):
 class Copier(nn.Module):
     """Decides whether the next word is a thing's shape or colour, and which thing's.
 
+    A thing is found by the sum of how well its shape, its colour and its place fit, each by itself:
+    a cross of a colour that no cross had in training is as much of a cross.
+
     Args:
         width: W, channels of the language model.
         ids: of COPIED in its vocabulary.
@@ -96,7 +99,7 @@ class Copier(nn.Module):
     def __init__(self, width: int, ids: Sequence[int]) -> None:
         super().__init__()
         self.part = nn.Linear(width, 4)
-        self.ask, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.ask, self.key = nn.Linear(width, width), nn.Linear(3 * width, width)
         with torch.no_grad():
             self.part.bias[OWN] += _OWN_AT_FIRST
         self.register_buffer("ids", torch.tensor(ids), persistent=False)
@@ -124,7 +127,7 @@ class Copier(nn.Module):
             there = shown.there[frame] & (frame_X >= 0)[:, None]
             if barred_XK is not None:
                 there = there & ~barred_XK
-            asked = self.ask(hidden)[:, None] * self.key(shown.tokens.float())[frame]
+            asked = self.ask(hidden)[:, None] * self.key(shown.parts.float())[frame]
             score = asked.sum(-1) / asked.shape[-1] ** 0.5
             which = score.masked_fill(~there, _OFF).log_softmax(-1)
             some = there.any(-1, keepdim=True)

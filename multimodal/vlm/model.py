@@ -214,16 +214,15 @@ class VlmModel(ModelMixin, ConfigMixin):
         """The things to copy words from; None for a model that copies none, or without frames."""
         if self.copier is None or seen is None:
             return None
-        words = self.copier.ids[: len(SHAPES) + len(COLOURS)].split([len(SHAPES), len(COLOURS)])
         things = seen.features[:, self.projector.tokens :]
-        shapes, colours = (
-            read_words(self.language, self.projector.part_of(things, part))[..., ids]
-            for part, ids in enumerate(words)
+        shape, colour, place = (self.projector.part_of(things, part) for part in range(3))
+        ids = self.copier.ids[: len(SHAPES) + len(COLOURS)].split([len(SHAPES), len(COLOURS)])
+        return Shown.of(
+            torch.cat([shape, colour, place], -1),
+            read_words(self.language, shape)[..., ids[0]],
+            read_words(self.language, colour)[..., ids[1]],
+            Things.of(self.layout.parts(seen.glances).things).present[..., 0] > 0.5,
         )
-        there = Things.of(self.layout.parts(seen.glances).things).present[..., 0] > 0.5
-        first = self.frame.first_thing
-        tokens = seen.tokens[:, first : self.frame.first_detail]
-        return Shown.of(tokens, shapes, colours, there)
 
     def answer(
         self, batch: dict[str, Tensor], seen: Sight | None = None, looks: bool = False

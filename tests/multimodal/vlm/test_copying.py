@@ -90,7 +90,7 @@ def shown(frames=2, things=3, width=8):
         for thing in range(things):
             shapes[frame, thing, thing % len(SHAPES)] = 9.0
             colours[frame, thing, (2 * frame + thing) % len(COLOURS)] = 9.0
-    return Shown.of(torch.randn(frames, things, width), shapes, colours, there)
+    return Shown.of(torch.randn(frames, things, 3 * width), shapes, colours, there)
 
 
 def certain(part, width=8, vocabulary=40):
@@ -134,6 +134,24 @@ def test_a_copied_word_is_the_things_whatever_the_language_model_says(part, firs
         )
 
 
+def test_how_well_a_colour_fits_does_not_depend_on_the_shape():
+    torch.manual_seed(5)
+    copier, (shape, other, place) = Copier(8, list(range(len(COPIED)))), torch.randn(3, 8)
+    colour, another = torch.randn(2, 8)
+    pairs = ((shape, colour), (other, another), (shape, another), (other, colour))
+    parts = torch.stack([torch.cat([*pair, place]) for pair in pairs])[None]
+    things = Shown.of(
+        parts,
+        torch.zeros(1, 4, len(SHAPES)),
+        torch.zeros(1, 4, len(COLOURS)),
+        torch.ones(1, 4, dtype=torch.bool),
+    )
+    copied = copier(torch.randn(3, 40), torch.randn(3, 8), things, torch.zeros(3).long())
+    one, two, three, four = copied.which.unbind(-1)
+    torch.testing.assert_close(one + two, three + four, atol=1e-4, rtol=1e-4)
+    assert float((one - two).abs().min().detach()) > 0
+
+
 def test_what_is_barred_in_training_takes_no_part_in_the_choice():
     torch.manual_seed(4)
     copier, logits, hidden = certain(COLOUR)
@@ -155,7 +173,7 @@ def test_an_article_is_that_of_the_colour():
     orange[..., COLOURS.index("orange")] = 9.0
     for colours, word in ((orange, "an"), (orange.flip(-1), "a")):
         one = Shown.of(
-            torch.randn(1, 1, 8),
+            torch.randn(1, 1, 24),
             torch.zeros(1, 1, len(SHAPES)),
             colours,
             torch.ones(1, 1, dtype=torch.bool),
