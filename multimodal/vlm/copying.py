@@ -40,7 +40,7 @@ class Shown(NamedTuple):
     """The things of F frames, as words are copied from them.
 
     Attributes:
-        parts: what they are known by, tokens of shape, colour and place side by side, (F, K, 3W).
+        parts: what they are known by, tokens of shape, colour and place (F, K, 3, W).
         words: what each is called, shares (F, K, COPIED); shapes, colours and articles sum to one
             each.
         there: bool (F, K), where there is a thing.
@@ -52,12 +52,12 @@ class Shown(NamedTuple):
 
     @classmethod
     def of(
-        cls, parts_FKW: Tensor, shapes_FKV: Tensor, colours_FKV: Tensor, there_FK: Tensor
+        cls, parts_FK3W: Tensor, shapes_FKV: Tensor, colours_FKV: Tensor, there_FK: Tensor
     ) -> Shown:
         """Things by what their shapes and their colours look like.
 
         Args:
-            parts_FKW: what they are known by.
+            parts_FK3W: what they are known by.
             shapes_FKV: logits of SHAPES.
             colours_FKV: logits of COLOURS.
             there_FK: where there is a thing.
@@ -65,7 +65,8 @@ class Shown(NamedTuple):
         colours = colours_FKV.softmax(-1)
         takes = [[float(article(each).split(" ")[0] == a) for a in ARTICLES] for each in COLOURS]
         articles = colours @ torch.tensor(takes, device=colours.device)
-        return cls(parts_FKW, torch.cat([shapes_FKV.softmax(-1), colours, articles], -1), there_FK)
+        words = torch.cat([shapes_FKV.softmax(-1), colours, articles], -1)
+        return cls(parts_FK3W, words, there_FK)
 
 
 class Copied(NamedTuple):
@@ -75,7 +76,8 @@ class Copied(NamedTuple):
         words: log-probabilities of the vocabulary (X, V).
         parts: log-probabilities that it is the model's own word, a shape, a colour, an article;
             (X, 4).
-        which: log-probabilities of the things (X, K).
+        which: log-probabilities of the things where it is a shape, a colour, an article;
+            (X, 3, K).
     """
 
     words: Tensor
@@ -86,8 +88,9 @@ class Copied(NamedTuple):
 class Copier(nn.Module):
     """Decides whether the next word is a thing's shape or colour, and which thing's.
 
-    A thing is found by the sum of how well its shape, its colour and its place fit, each by itself:
-    a cross of a colour that no cross had in training is as much of a cross.
+    A thing is found by how well its shape, its colour and its place fit, each by itself: a cross of
+    a colour that no cross had in training is as much of a cross. And by all but what is said of it:
+    who looks for the thing whose colour is asked for must not expect one.
 
     Args:
         width: W, channels of the language model.
@@ -95,14 +98,19 @@ class Copier(nn.Module):
     """
 
     ids: Tensor
+    of_part: Tensor
 
     def __init__(self, width: int, ids: Sequence[int]) -> None:
         super().__init__()
         self.part = nn.Linear(width, 4)
-        self.ask, self.key = nn.Linear(width, width), nn.Linear(3 * width, width)
+        self.ask = nn.Linear(width, width)
+        self.keys = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(3))
         with torch.no_grad():
             self.part.bias[OWN] += _OWN_AT_FIRST
+        sizes = torch.tensor([len(SHAPES), len(COLOURS), len(ARTICLES)])
+        of_part = torch.eye(3).repeat_interleave(sizes, 1)
         self.register_buffer("ids", torch.tensor(ids), persistent=False)
+        self.register_buffer("of_part", of_part, persistent=False)
 
     def forward(
         self,
@@ -127,24 +135,26 @@ class Copier(nn.Module):
             there = shown.there[frame] & (frame_X >= 0)[:, None]
             if barred_XK is not None:
                 there = there & ~barred_XK
-            asked = self.ask(hidden)[:, None] * self.key(shown.parts.float())[frame]
-            score = asked.sum(-1) / asked.shape[-1] ** 0.5
-            which = score.masked_fill(~there, _OFF).log_softmax(-1)
-            some = there.any(-1, keepdim=True)
-            part = self.part(hidden)
-            own = torch.full_like(part, _OFF)
+            which = self._fit(hidden, shown.parts.float(), frame)
+            which = which.masked_fill(~there[:, None], _OFF).log_softmax(-1)
+            own = torch.full((len(hidden), 4), _OFF, device=hidden.device)
             own[:, OWN] = 0
-            parts = torch.where(some, part, own).log_softmax(-1)
-            said = (which.exp()[:, None] @ shown.words[frame])[:, 0]
-            sizes = (len(SHAPES), len(COLOURS), len(ARTICLES))
-            share = (
-                parts[:, OWN + 1 :]
-                .exp()
-                .repeat_interleave(torch.tensor(sizes, device=parts.device), -1)
-            )
+            parts = torch.where(there.any(-1, keepdim=True), self.part(hidden), own)
+            parts = parts.log_softmax(-1)
+            said = (which.exp() @ shown.words[frame] * self.of_part).transpose(1, 2)
+            copied = (said @ parts[:, OWN + 1 :, None].exp())[..., 0]
             words = parts[:, OWN, None].exp() * logits_XV.float().softmax(-1)
-            words = words.index_add(-1, self.ids, share * said)
+            words = words.index_add(-1, self.ids, copied)
             return Copied(words.clamp(min=_LEAST).log(), parts, which)
+
+    def _fit(self, hidden_XW: Tensor, parts_FK3W: Tensor, frame_X: Tensor) -> Tensor:
+        """How well things fit where a shape, a colour, an article is said of them, (X, 3, K)."""
+        keys = torch.stack(
+            [key(part) for key, part in zip(self.keys, parts_FK3W.unbind(2), strict=True)], 1
+        )
+        asked = self.ask(hidden_XW)[:, None, None] * keys[frame_X]
+        shape, colour, place = (asked.sum(-1) / asked.shape[-1] ** 0.5).unbind(1)
+        return torch.stack([colour + place, shape + place, shape + place], 1)
 
 
 def copied_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -218,7 +218,7 @@ class VlmModel(ModelMixin, ConfigMixin):
         shape, colour, place = (self.projector.part_of(things, part) for part in range(3))
         ids = self.copier.ids[: len(SHAPES) + len(COLOURS)].split([len(SHAPES), len(COLOURS)])
         return Shown.of(
-            torch.cat([shape, colour, place], -1),
+            torch.stack([shape, colour, place], 2),
             read_words(self.language, shape)[..., ids[0]],
             read_words(self.language, colour)[..., ids[1]],
             Things.of(self.layout.parts(seen.glances).things).present[..., 0] > 0.5,

@@ -195,7 +195,8 @@ def copying_loss(copied: Copied, labels_X2: Tensor) -> Tensor:
     loss = F.nll_loss(copied.parts[known], part[known])
     from_things = known & (part != OWN)
     if bool(from_things.any()):
-        loss = loss + F.nll_loss(copied.which[from_things], slot[from_things])
+        which = copied.which[from_things, part[from_things] - OWN - 1]
+        loss = loss + F.nll_loss(which, slot[from_things])
     return loss
 
 

@@ -90,7 +90,7 @@ def shown(frames=2, things=3, width=8):
         for thing in range(things):
             shapes[frame, thing, thing % len(SHAPES)] = 9.0
             colours[frame, thing, (2 * frame + thing) % len(COLOURS)] = 9.0
-    return Shown.of(torch.randn(frames, things, 3 * width), shapes, colours, there)
+    return Shown.of(torch.randn(frames, things, 3, width), shapes, colours, there)
 
 
 def certain(part, width=8, vocabulary=40):
@@ -110,7 +110,9 @@ def test_shares_of_words_are_shares():
     copied = copier(logits, hidden, shown(), torch.tensor([0, 1, 1, -1]))
     assert torch.allclose(copied.words.exp().sum(-1), torch.ones(4), atol=1e-5)
     assert torch.allclose(copied.parts.exp().sum(-1), torch.ones(4), atol=1e-5)
-    assert float(copied.which[:3, 2].detach().exp().max()) == 0, "what is not there is not copied"
+    assert float(copied.which[:3, :, 2].detach().exp().max()) == 0, (
+        "what is not there is not copied"
+    )
     # Without a picture the language model has the word.
     torch.testing.assert_close(copied.words[3], logits[3].log_softmax(-1), atol=1e-4, rtol=1e-4)
     assert float(copied.words[0].detach().exp()[: len(COPIED)].sum()) > float(
@@ -128,28 +130,30 @@ def test_a_copied_word_is_the_things_whatever_the_language_model_says(part, firs
     copied = copier(logits, hidden, things, torch.tensor([0, 0, 1, 1]))
     for place, frame in enumerate((0, 0, 1, 1)):
         words = things.words[frame, :, first : first + count]
-        expected = (copied.which[place].exp()[:, None] * words).sum(0)
+        expected = (copied.which[place, part - 1].exp()[:, None] * words).sum(0)
         torch.testing.assert_close(
             copied.words[place].exp()[first : first + count], expected, atol=1e-5, rtol=1e-4
         )
 
 
-def test_how_well_a_colour_fits_does_not_depend_on_the_shape():
+def test_a_thing_is_found_by_all_but_what_is_said_of_it():
     torch.manual_seed(5)
     copier, (shape, other, place) = Copier(8, list(range(len(COPIED)))), torch.randn(3, 8)
-    colour, another = torch.randn(2, 8)
-    pairs = ((shape, colour), (other, another), (shape, another), (other, colour))
-    parts = torch.stack([torch.cat([*pair, place]) for pair in pairs])[None]
-    things = Shown.of(
-        parts,
-        torch.zeros(1, 4, len(SHAPES)),
-        torch.zeros(1, 4, len(COLOURS)),
-        torch.ones(1, 4, dtype=torch.bool),
-    )
-    copied = copier(torch.randn(3, 40), torch.randn(3, 8), things, torch.zeros(3).long())
-    one, two, three, four = copied.which.unbind(-1)
-    torch.testing.assert_close(one + two, three + four, atol=1e-4, rtol=1e-4)
-    assert float((one - two).abs().min().detach()) > 0
+    colour, another, elsewhere = torch.randn(3, 8)
+    things = [(shape, colour, place), (other, another, place), (shape, another, place)]
+    things += [(other, colour, place), (shape, colour, elsewhere)]
+    parts = torch.stack([torch.stack(each) for each in things])[None]
+    words = torch.zeros(1, 5, len(SHAPES)), torch.zeros(1, 5, len(COLOURS))
+    shown = Shown.of(parts, *words, torch.ones(1, 5, dtype=torch.bool))
+    copied = copier(torch.randn(3, 40), torch.randn(3, 8), shown, torch.zeros(3).long())
+    by_colour, by_shape, article = copied.which.detach().unbind(1)
+    # Whatever its shape, where a shape is said; whatever its colour, where a colour or an article.
+    torch.testing.assert_close(by_colour[:, [0, 1]], by_colour[:, [3, 2]])
+    torch.testing.assert_close(by_shape[:, [0, 1]], by_shape[:, [2, 3]])
+    torch.testing.assert_close(article, by_shape)
+    for which in (by_colour, by_shape):
+        assert float((which[:, 0] - which[:, 1]).abs().min()) > 1e-3
+        assert float((which[:, 0] - which[:, 4]).abs().min()) > 1e-3
 
 
 def test_what_is_barred_in_training_takes_no_part_in_the_choice():
@@ -161,8 +165,8 @@ def test_what_is_barred_in_training_takes_no_part_in_the_choice():
     torch.testing.assert_close(copier(logits, hidden, things, frames, barred).words, before.words)
     barred[:, 0] = True
     after = copier(logits, hidden, things, frames, barred)
-    assert after.which[:3].argmax(-1).tolist() == [1, 1, 1]
-    assert float(after.which[:3, 0].detach().exp().max()) == 0
+    assert after.which[:3].argmax(-1).tolist() == [[1, 1, 1]] * 3
+    assert float(after.which[:3, :, 0].detach().exp().max()) == 0
     torch.testing.assert_close(after.words[3], before.words[3])
 
 
@@ -173,7 +177,7 @@ def test_an_article_is_that_of_the_colour():
     orange[..., COLOURS.index("orange")] = 9.0
     for colours, word in ((orange, "an"), (orange.flip(-1), "a")):
         one = Shown.of(
-            torch.randn(1, 1, 24),
+            torch.randn(1, 1, 3, 8),
             torch.zeros(1, 1, len(SHAPES)),
             colours,
             torch.ones(1, 1, dtype=torch.bool),
@@ -197,7 +201,7 @@ def test_training_tells_which_part_and_which_thing():
     copied = copier(logits, hidden, things, frames)
     assert float(loss.detach()) < 0.05
     assert copied.parts[:3].argmax(-1).tolist() == [OWN, SHAPE, COLOUR]
-    assert copied.which[1:3].argmax(-1).tolist() == [1, 0]
+    assert [int(copied.which[k, k - 1].argmax()) for k in (1, 2)] == [1, 0]
     assert int(copied.words[1].argmax()) == COPIED.index(SHAPES[1])
     assert int(copied.words[2].argmax()) == COPIED.index(COLOURS[2])
     unknown = torch.full((4, 2), IGNORED)
