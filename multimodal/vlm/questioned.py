@@ -27,7 +27,7 @@ __all__ = ["QuestionedPictures"]
 
 _CACHE = 200_000
 _KINDS = ("count", "colour", "shape", "relation", "nearest", "position", "existence")
-_WEIGHTS = (0.1, 0.36, 0.3, 0.08, 0.3, 0.02, 0.08)
+_WEIGHTS = (0.14, 0.22, 0.2, 0.1, 0.3, 0.04, 0.16)
 _PRINTED = ("reading", "reading")
 # Which bar is the tallest or the lowest is seldom clear, and is learnt last: it is asked first.
 _CHART_TRIES = 12
