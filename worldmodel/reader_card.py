@@ -102,7 +102,14 @@ def _accounts_before(packed: Path, stage: Path) -> dict[str, Any]:
     if began != hashlib.sha256((packed / "model.safetensors").read_bytes()).hexdigest():
         raise CheckpointError(f"{stage} did not begin with {packed}: name its `initial` model.")
     accounts = json.loads((packed / "training.json").read_text(encoding="utf-8"))
-    return {f"{name}, before": account for name, account in accounts.items()}
+    return {_earlier(name): account for name, account in accounts.items()}
+
+
+def _earlier(name: str) -> str:
+    """A stage's name where one more model was trained on to: "clip, before", "clip, 2 before"."""
+    stage, _, when = name.partition(", ")
+    models = {"": 1, "before": 2}.get(when) or 1 + int(when.removesuffix(" before"))
+    return f"{stage}, before" if models == 1 else f"{stage}, {models} before"
 
 
 def write_reader_card(

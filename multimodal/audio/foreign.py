@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _TIMEOUT_S: Final = 300
+_NAMES_OF_VOICES: Final = '(mapcar (lambda (each) (format t "%s\\n" (car each))) voice-locations)'
 # The voice whose sounds and melody are taken, and its mean pitch in hertz.
 _MODEL: Final = "kal_diphone"
 _MODEL_HZ: Final = 105.0
@@ -218,7 +219,7 @@ def accented(
     made: list[tuple[str, float, str]] = []
     start_s = 0.0
     for sound in sounds:
-        lasts_s, start_s = sound.end_s - start_s, sound.end_s
+        lasts_s = sound.end_s - start_s
         names = ACCENTS[accent][sound.name]
         shares = (_FIRST, 1 - _FIRST) if len(names) == 2 else (1.0,)
         for name, share in zip(names, shares, strict=False):
@@ -226,6 +227,8 @@ def accented(
                 made[-1] = (name, made[-1][1] + share * lasts_s, made[-1][2])
             else:
                 made.append((name, share * lasts_s, sound.word))
+        # The time of a sound that the language lacks is the next one's, so that the melody fits.
+        start_s = sound.end_s if names else start_s
     return made if recorded is None else _sayable(made, recorded)
 
 
@@ -248,11 +251,12 @@ def _sayable(
         said[-1] = (a, before_s, before_word)
         if f"{a}-{b}" not in recorded and {f"{a}-{first[0]}", f"{first[0]}-{b}"} <= set(recorded):
             said.append((first[0], _GAP_S, word))
+            lasts_s -= _GAP_S
         said.append((b, lasts_s, word))
     return said
 
 
-def segments(
+def _segments(
     sounds: Sequence[Sound], speed: float, pitch: int, speaker: Speaker, recorded: Collection[str]
 ) -> str:
     """Scheme for festival: sounds with their lengths, and the melody at the speaker's own height.
@@ -279,7 +283,7 @@ def segments(
     return f"(Utterance Segments ({' '.join(made)}))"
 
 
-def spelled(sounds: Sequence[Sound], accent: str) -> str:
+def _spelled(sounds: Sequence[Sound], accent: str) -> str:
     """Text for Pico: each word in X-SAMPA, in an accent of Pico's."""
     words: list[tuple[str, str]] = []
     for name, _, word in accented(sounds, accent):
@@ -320,7 +324,7 @@ def say_foreign(
     said = pronounced(texts)
     if not SPEAKERS[name].package:
         percents = map(pico_says.percents, speeds, pitches)
-        words = (spelled(each, name) for each in said)
+        words = (_spelled(each, name) for each in said)
         orders = ((text, *percent) for text, percent in zip(words, percents, strict=True))
         for samples in pico_says.say(name, orders):
             yield torch.frombuffer(bytearray(samples), dtype=torch.int16) / 32768, pico_says.RATE_HZ
@@ -329,7 +333,7 @@ def say_foreign(
     with tempfile.TemporaryDirectory(prefix="speech-") as folder:
         lines = [f"(voice_{name})"]
         for number, each in enumerate(zip(said, speeds, pitches, strict=True)):
-            sounds = segments(*each, SPEAKERS[name], recorded)
+            sounds = _segments(*each, SPEAKERS[name], recorded)
             lines.append(f'(utt.save.wave (utt.synth {sounds}) "{folder}/{number}.wav" \'riff)')
         _festival("\n".join(lines), len(texts))
         for number in range(len(texts)):
@@ -341,10 +345,15 @@ def say_foreign(
 
 @cache
 def installed() -> frozenset[str]:
-    """The speakers who can be heard here."""
+    """The speakers who can be heard here; none where festival does not work."""
     if shutil.which("festival") is None:
         return frozenset()
-    told = _festival('(mapcar (lambda (each) (format t "%s\\n" (car each))) voice-locations)', 1)
+    try:
+        told = _festival(
+            '(mapcar (lambda (each) (format t "%s\\n" (car each))) voice-locations)', 1
+        )
+    except AudioError:
+        return frozenset()
     found = set(told.split())
     if _MODEL not in found:
         return frozenset()

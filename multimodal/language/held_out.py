@@ -24,11 +24,12 @@ from multimodal.language.vocabulary import (
     named_combinations,
 )
 
-__all__ = ["in_training", "shows_held_out"]
+__all__ = ["HELD_OUT", "in_training", "shows_held_out"]
 
-_HELD_OUT = np.array(
+HELD_OUT = np.array(
     [[(colour, shape) in HELD_OUT_COMBINATIONS for shape in SHAPES] for colour in COLOURS]
 )
+"""Which combinations are held out, bool (COLOURS, SHAPES)."""
 
 
 def in_training(item: Scene | Question | Caption | str, *, episode_split: str = "train") -> bool:
@@ -68,5 +69,5 @@ def shows_held_out(state: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         )
     colour = np.asarray(state["object_colour"])
     shape = np.asarray(state["object_shape"])
-    shown: NDArray[np.bool_] = ((shape >= 0) & _HELD_OUT[colour, shape]).any(axis=-1)
+    shown: NDArray[np.bool_] = ((shape >= 0) & HELD_OUT[colour, shape]).any(axis=-1)
     return shown

@@ -17,18 +17,30 @@ from transformers import PreTrainedTokenizerBase
 
 from multimodal.language import COLOURS, SHAPES, Scene
 from multimodal.language.question import article
-from multimodal.text_tokenizer import encode_text
 from multimodal.vlm.pointing import Pointing
-from multimodal.vlm.words import word_ids
+from multimodal.vlm.words import whole_words
 
-__all__ = ["COPIED", "OWN", "Copied", "Copier", "Copying", "Shown", "copied_ids"]
+__all__ = [
+    "ARTICLE",
+    "COLOUR",
+    "COPIED",
+    "OWN",
+    "SHAPE",
+    "Copied",
+    "Copier",
+    "Copying",
+    "Shown",
+    "copied_ids",
+]
 
-ARTICLES: Final = ("a", "an")
-COPIED: Final = (*SHAPES, *COLOURS, *ARTICLES)
+_ARTICLES: Final = ("a", "an")
+COPIED: Final = (*SHAPES, *COLOURS, *_ARTICLES)
 """Words that can be copied: a thing's shape, its colour, and the article that its colour takes."""
 OWN: Final = 0
-"""The part of a word that is the language model's own; 1 to 3 are those of COPIED."""
-_SHAPE, _COLOUR, _ARTICLE = 1, 2, 3
+"""The part of a word that is the language model's own."""
+SHAPE, COLOUR, ARTICLE = 1, 2, 3
+"""The parts of a word that is copied."""
+_TAKES_AN: Final = [place for place, colour in enumerate(COLOURS) if article(colour)[:2] == "an"]
 _LEAST = 1e-30
 # Large enough to leave nothing, and finite.
 _OFF = -1e9
@@ -62,10 +74,10 @@ class Shown(NamedTuple):
             colours_FKV: logits of COLOURS.
             there_FK: where there is a thing.
         """
-        colours = colours_FKV.softmax(-1)
-        takes = [[float(article(each).split(" ")[0] == a) for a in ARTICLES] for each in COLOURS]
-        articles = colours @ torch.tensor(takes, device=colours.device)
-        words = torch.cat([shapes_FKV.softmax(-1), colours, articles], -1)
+        colours = colours_FKV.float().softmax(-1)
+        takes_an = colours[..., _TAKES_AN].sum(-1, keepdim=True)
+        shapes = shapes_FKV.float().softmax(-1)
+        words = torch.cat([shapes, colours, 1 - takes_an, takes_an], -1)
         return cls(parts_FK3W, words, there_FK)
 
 
@@ -107,7 +119,7 @@ class Copier(nn.Module):
         self.keys = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(3))
         with torch.no_grad():
             self.part.bias[OWN] += _OWN_AT_FIRST
-        sizes = torch.tensor([len(SHAPES), len(COLOURS), len(ARTICLES)])
+        sizes = torch.tensor([len(SHAPES), len(COLOURS), len(_ARTICLES)])
         of_part = torch.eye(3).repeat_interleave(sizes, 1)
         self.register_buffer("ids", torch.tensor(ids), persistent=False)
         self.register_buffer("of_part", of_part, persistent=False)
@@ -121,6 +133,9 @@ class Copier(nn.Module):
         barred_XK: Tensor | None = None,
     ) -> Copied:
         """What comes next where the language model has its say and things are shown.
+
+        What is barred in the language model's logits may still be copied: a shape is read without
+        the colour.
 
         Args:
             logits_XV: the language model's.
@@ -141,11 +156,21 @@ class Copier(nn.Module):
             own[:, OWN] = 0
             parts = torch.where(there.any(-1, keepdim=True), self.part(hidden), own)
             parts = parts.log_softmax(-1)
-            said = (which.exp() @ shown.words[frame] * self.of_part).transpose(1, 2)
-            copied = (said @ parts[:, OWN + 1 :, None].exp())[..., 0]
+            said = ((which.exp() @ shown.words[frame]) * self.of_part).transpose(1, 2)
+            copied = (said @ parts[:, SHAPE:, None].exp())[..., 0]
             words = parts[:, OWN, None].exp() * logits_XV.float().softmax(-1)
             words = words.index_add(-1, self.ids, copied)
             return Copied(words.clamp(min=_LEAST).log(), parts, which)
+
+    @property
+    def shapes(self) -> Tensor:
+        """The ids of SHAPES."""
+        return self.ids[: len(SHAPES)]
+
+    @property
+    def colours(self) -> Tensor:
+        """The ids of COLOURS."""
+        return self.ids[len(SHAPES) : len(SHAPES) + len(COLOURS)]
 
     def _fit(self, hidden_XW: Tensor, parts_FK3W: Tensor, frame_X: Tensor) -> Tensor:
         """How well things fit where a shape, a colour, an article is said of them, (X, 3, K)."""
@@ -158,9 +183,9 @@ class Copier(nn.Module):
 
 
 def copied_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The ids of COPIED in a tokeniser's vocabulary."""
-    ids: list[int] = word_ids(tokenizer, [f" {word}" for word in COPIED]).tolist()
-    return ids
+    """The ids of COPIED in a tokeniser's vocabulary; none where it cuts one of them in pieces."""
+    whole = whole_words(tokenizer, COPIED)
+    return [whole[word] for word in COPIED] if len(whole) == len(COPIED) else []
 
 
 class Copying:
@@ -171,11 +196,10 @@ class Copying:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        pieces = {word: encode_text(tokenizer, f" {word}") for word in COPIED}
-        self._words = {ids[0]: word for word, ids in pieces.items() if len(ids) == 1}
+        self._words = {number: word for word, number in whole_words(tokenizer, COPIED).items()}
 
     def of(
-        self, answer: Sequence[int], scene: Scene, pointing: Pointing, about: int | None = None
+        self, answer: Sequence[int], scene: Scene, pointing: Pointing, said_of: int | None = None
     ) -> tuple[tuple[int, int], ...]:
         """For each token of an answer its part, and the slot of the thing that it is said of.
 
@@ -183,11 +207,12 @@ class Copying:
             answer: its token ids.
             scene: what its last frame shows.
             pointing: where that frame's tokens are.
-            about: the token of the frame that it is about, where that is known.
+            said_of: the token of the frame that a shape or a colour alone is said of; None where
+                the answer is none such, or it is not known.
         """
         words = [self._words.get(each, "") for each in answer]
         parts = [(OWN, 0)] * len(words)
-        about = None if about is None else pointing.frame.slot_of(about)
+        alone = None if said_of is None else pointing.frame.slot_of(said_of)
         for place, (before, word, after) in enumerate(
             zip(["", *words], words, [*words[1:], ""], strict=False)
         ):
@@ -195,11 +220,11 @@ class Copying:
                 thing = scene.find(word)
                 slot = None if thing is None else pointing.slot(thing)
                 if slot is not None:
-                    parts[place : place + 2] = [(_COLOUR, slot), (_SHAPE, slot)]
-                if slot is not None and before in ARTICLES:
-                    parts[place - 1] = (_ARTICLE, slot)
-            elif about is not None and word in COLOURS:
-                parts[place] = (_COLOUR, about)
-            elif about is not None and word in SHAPES and before not in COLOURS:
-                parts[place] = (_SHAPE, about)
+                    parts[place : place + 2] = [(COLOUR, slot), (SHAPE, slot)]
+                if slot is not None and before in _ARTICLES:
+                    parts[place - 1] = (ARTICLE, slot)
+            elif alone is not None and word in COLOURS:
+                parts[place] = (COLOUR, alone)
+            elif alone is not None and word in SHAPES and before not in COLOURS:
+                parts[place] = (SHAPE, alone)
         return tuple(parts)

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from multimodal.errors import CheckpointError
 from multimodal.glance import GlanceLayout
-from multimodal.language import COLOURS, SHAPES
 from multimodal.things import Things
 from multimodal.tower import VisionTower
-from multimodal.vlm.copying import Copied, Copier, Shown
+from multimodal.vlm.copying import OWN, Copied, Copier, Shown
 from multimodal.vlm.language import hidden_states, language_from_config, next_logits
 from multimodal.vlm.projector import FrameTokens, Projector
 from multimodal.vlm.turns import Marks
@@ -48,7 +47,8 @@ class Answered(NamedTuple):
     """The X places of a batch after which an answer goes on.
 
     Attributes:
-        logits: of what comes next, float32 (X, vocabulary).
+        logits: of what comes next, float32 (X, vocabulary); of a model that copies these are
+            log-probabilities.
         ids: what is right, int64 (X,).
         rows: their rows, int64 (X,).
         places: their places in these, int64 (X,).
@@ -216,11 +216,10 @@ class VlmModel(ModelMixin, ConfigMixin):
             return None
         things = seen.features[:, self.projector.tokens :]
         shape, colour, place = (self.projector.part_of(things, part) for part in range(3))
-        ids = self.copier.ids[: len(SHAPES) + len(COLOURS)].split([len(SHAPES), len(COLOURS)])
         return Shown.of(
             torch.stack([shape, colour, place], 2),
-            read_words(self.language, shape)[..., ids[0]],
-            read_words(self.language, colour)[..., ids[1]],
+            read_words(self.language, shape)[..., self.copier.shapes],
+            read_words(self.language, colour)[..., self.copier.colours],
             Things.of(self.layout.parts(seen.glances).things).present[..., 0] > 0.5,
         )
 
@@ -230,8 +229,8 @@ class VlmModel(ModelMixin, ConfigMixin):
         """What comes next wherever an answer goes on.
 
         Args:
-            batch: from `collate_rows`; where it says what things are named, and which words are
-                copied from which, things that training must not conclude from are barred.
+            batch: from `collate_rows`. Where it says what things are named, as in training, those
+                that nothing must be concluded from are left out of the choice of what is copied.
             seen: its frames, where they were looked at already.
             looks: whether to return as well what the layers attend to.
         """
@@ -245,12 +244,12 @@ class VlmModel(ModelMixin, ConfigMixin):
         first = self.first_of_rows(ids)
         sees = batch["sees"][said.rows, said.places]
         frame = torch.where(sees > 0, first[said.rows] + sees - 1, -1)
-        barred = None
+        left_out = None
         if "named" in batch:
-            slot = batch["copies"][:, 1:][said.rows, said.places][:, 1]
-            barred = unproven_things(batch["named"][frame.clamp(min=0)], slot.clamp(min=0))
-            barred &= ((slot >= 0) & (frame >= 0))[:, None]
-        copied = self.copier(said.logits, hidden[said.rows, said.places], shown, frame, barred)
+            part, slot = batch["copies"][:, 1:][said.rows, said.places].unbind(-1)
+            left_out = unproven_things(batch["named"][frame.clamp(min=0)], slot.clamp(min=0))
+            left_out &= ((part > OWN) & (frame >= 0))[:, None]
+        copied = self.copier(said.logits, hidden[said.rows, said.places], shown, frame, left_out)
         return Answered(copied.words, said.ids, said.rows, said.places, attended, copied)
 
 

@@ -38,7 +38,7 @@ class Pointing:
         """The number of the token among those of the frame; None where it is not certain.
 
         Args:
-            question: about one frame.
+            question: of any kind.
             scene: what it shows.
         """
         if question.kind == "chart":

@@ -121,7 +121,7 @@ class Projector(nn.Module):
         return grid.transpose(2, 3).flatten(3, 5).flatten(1, 2)
 
     def part_of(self, things_XD: Tensor, part: int) -> Tensor:
-        """Things (X, D) as tokens (X, W) of one part alone, before they look at one another.
+        """Things (..., D) as tokens (..., W) of one part alone, before they look at one another.
 
         Args:
             things_XD: features of things.

@@ -73,11 +73,12 @@ class Turn:
         question: its token ids.
         answer: its token ids.
         frames: how many frames it sees.
-        barred: for each token of the answer, or the first ones, ids that take no part in the
-            choice.
+        barred: for each token of the answer, or the first ones, ids that the language model does
+            not choose among.
         looks: which token of its last frame it is about, where that is known.
-        copies: for each token of the answer the part of COPIED that it is, and the slot of the
-            thing in its last frame that it is said of; empty where that is not known.
+        copies: for each token of the answer, or the first ones, its part (see
+            `multimodal.vlm.copying.OWN`) and the slot of the thing in its last frame that it is
+            said of.
     """
 
     question: tuple[int, ...]
@@ -143,8 +144,9 @@ def assemble(
         each = [*turn.barred, *([()] * (len(turn.answer) - len(turn.barred)))]
         barred += [_bars(ids_) for ids_ in ([()] * len(turn.question) + each)]
         looks += _looks(turn, frame_tokens)
-        unknown = [[IGNORED, IGNORED]] * (length - len(turn.copies))
-        copies += [*unknown, *([part, slot] for part, slot in turn.copies)]
+        rest = [[IGNORED, IGNORED]] * (len(turn.answer) - len(turn.copies))
+        copies += [[IGNORED, IGNORED]] * len(turn.question)
+        copies += [*([part, slot] for part, slot in turn.copies), *rest]
     row: dict[str, Sequence[int | list[int]]] = {"ids": ids, "labels": labels}
     row |= {
         "positions": positions,

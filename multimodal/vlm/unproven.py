@@ -3,7 +3,7 @@
 No red thing of the training set is a cross. A model that is asked to say "ball" rather than "cross"
 of red balls learns that red things are never crosses, and says so of the first red cross. So where
 an answer tells a shape after a colour, or a colour after a shape, the words that would make a
-held-out combination take no part in the choice.
+held-out combination take no part in what the language model itself chooses among.
 
 The same goes for things. Who is asked for the cross and has to prefer it to a red cube learns that
 what is red is no cross; so a red cube takes no part in the choice of the thing that is meant.
@@ -18,8 +18,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from multimodal.language import COLOURS, HELD_OUT_COMBINATIONS, SHAPES, Question, Scene
-from multimodal.text_tokenizer import encode_text
+from multimodal.language.held_out import HELD_OUT
 from multimodal.vlm.projector import FrameTokens
+from multimodal.vlm.words import whole_words
 
 __all__ = ["MOST_BARRED", "Unproven", "unproven_places", "unproven_things"]
 
@@ -35,8 +36,7 @@ class Unproven:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        ids = {word: encode_text(tokenizer, f" {word}") for word in (*COLOURS, *SHAPES)}
-        self._ids = {word: pieces[0] for word, pieces in ids.items() if len(pieces) == 1}
+        self._ids = whole_words(tokenizer, (*COLOURS, *SHAPES))
         self._words = {number: word for word, number in self._ids.items()}
 
     def of(
@@ -74,15 +74,13 @@ def unproven_things(named_XK2: Tensor, meant_X: Tensor) -> Tensor:
         named_XK2: shape and colour of each thing, negative where it has none.
         meant_X: the slot of the thing that is meant.
     """
-    held_out = torch.zeros(len(SHAPES), len(COLOURS), dtype=torch.bool, device=named_XK2.device)
-    for pair in HELD_OUT_COMBINATIONS:
-        held_out[SHAPES.index(pair[1]), COLOURS.index(pair[0])] = True
+    held_out = torch.from_numpy(HELD_OUT).to(named_XK2.device)
     meant = named_XK2.gather(1, meant_X[:, None, None].expand(-1, 1, 2))
     known = (named_XK2 >= 0).all(-1) & (meant >= 0).all(-1)
     shapes, colours = named_XK2.clamp(min=0).unbind(-1)
     shape, colour = meant.clamp(min=0).unbind(-1)
     others = torch.arange(named_XK2.shape[1], device=meant_X.device) != meant_X[:, None]
-    return known & others & (held_out[shape, colours] | held_out[shapes, colour])
+    return known & others & (held_out[colours, shape] | held_out[colour, shapes])
 
 
 def unproven_places(

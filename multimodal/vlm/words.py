@@ -1,4 +1,4 @@
-"""Words as tokens of texts, and which words a frame's tokens look like to a language model."""
+"""Words between texts and tokens: the ids of words, and the words that tokens look like."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from multimodal.text_tokenizer import encode_text
 
-__all__ = ["read_words", "word_ids"]
+__all__ = ["read_words", "whole_words", "word_ids"]
 
 
 def word_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> Tensor:
@@ -24,8 +24,14 @@ def word_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> Tensor
     )
 
 
+def whole_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> dict[str, int]:
+    """The ids of words with a space before them that are one token each, and of no others."""
+    pieces = {word: encode_text(tokenizer, f" {word}") for word in words}
+    return {word: ids[0] for word, ids in pieces.items() if len(ids) == 1}
+
+
 def read_words(language: PreTrainedModel, tokens_XW: Tensor) -> Tensor:
-    """Logits float32 (X, vocabulary) of what tokens look like to a language model.
+    """Logits float32 (..., vocabulary) of what tokens (..., W) look like to a language model.
 
     Read as in the logit lens: through its last norm and its output words.
     """

@@ -162,5 +162,14 @@ def test_a_model_that_was_trained_on_keeps_the_account_of_what_it_began_with(pla
     accounts = json.loads((later / "training.json").read_text())
     assert list(accounts) == ["projector, before", "instruct, before", "instruct"]
     assert accounts["instruct"]["inputs"]["initial"]
+    trained(place, "instruct", f"initial={later}", f"out={place / 'further'}")
+    last = pack_reader("vlm", [place / "further" / "instruct"], place / "last", onto=later)
+    names = json.loads((last / "training.json").read_text())
+    assert list(names) == [
+        "projector, 2 before",
+        "instruct, 2 before",
+        "instruct, before",
+        "instruct",
+    ]
     with pytest.raises(CheckpointError, match="did not begin"):
         pack_reader("vlm", [place / "run" / "instruct"], place / "wrong", onto=packed)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from multimodal.landmarks import BAR_DETAILS, KINDS
-from multimodal.language import COLOURS, HELD_OUT_COMBINATIONS, SHAPES
+from multimodal.language import COLOURS, SHAPES
+from multimodal.language.held_out import HELD_OUT
 from multimodal.things import Things
 from multimodal.vlm.model import VlmModel
 from multimodal.vlm.words import read_words, word_ids
@@ -59,10 +60,9 @@ class CompanyLoss(nn.Module):
         super().__init__()
         self.shape = nn.Linear(width, len(SHAPES))
         self.colour = nn.Linear(width, len(COLOURS))
-        barred = [[(c, s) in HELD_OUT_COMBINATIONS for s in SHAPES] for c in COLOURS]
         self.register_buffer("words", word_ids(tokenizer, _EXTREMES), persistent=False)
         self.register_buffer("bars", word_ids(tokenizer, _BARS), persistent=False)
-        self.register_buffer("barred", torch.tensor(barred), persistent=False)
+        self.register_buffer("barred", torch.from_numpy(HELD_OUT), persistent=False)
 
     def forward(
         self,

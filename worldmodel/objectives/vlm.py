@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from multimodal.errors import MissingExtraError
-from multimodal.vlm.copying import OWN, Copied
+from multimodal.vlm.copying import OWN, SHAPE, Copied
 from multimodal.vlm.language import hidden_states, next_logits
 from multimodal.vlm.model import Sight, VlmModel, answer_log_probability
 from multimodal.vlm.preferences import KEPT
@@ -113,7 +113,10 @@ class AnswerObjective(nn.Module):
         self.company = CompanyLoss(tokenizer, width) if together else None
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
-        """Loss of a batch from `collate_rows`; also the share of tokens that are guessed right."""
+        """Loss of a batch from `collate_rows`; also the share of tokens that are guessed right.
+
+        What training must not conclude from is left out there as well.
+        """
         seen = self.model.see(batch["ids"], batch["glances"])
         said = self.model.answer(batch, seen, looks=True)
         answers = F.cross_entropy(said.logits, said.ids)
@@ -175,10 +178,9 @@ def pointing_loss(attended_BHLL: Tensor, looks_BL: Tensor, barred_XL: Tensor) ->
     rows, places = torch.where(looks_BL != IGNORED)
     if not len(rows):
         return attended_BHLL.new_zeros(())
-    shares = attended_BHLL[rows, 0, places].float()
+    shares = attended_BHLL[rows, 0, places].float() * ~barred_XL
     share = shares.gather(1, looks_BL[rows, places][:, None])[:, 0]
-    rest = 1 - (shares * barred_XL).sum(-1)
-    return (rest.clamp(min=1e-6).log() - share.clamp(min=1e-6).log()).mean()
+    return -(share / shares.sum(-1).clamp(min=1e-6)).clamp(min=1e-6).log().mean()
 
 
 def copying_loss(copied: Copied, labels_X2: Tensor) -> Tensor:
@@ -195,7 +197,7 @@ def copying_loss(copied: Copied, labels_X2: Tensor) -> Tensor:
     loss = F.nll_loss(copied.parts[known], part[known])
     from_things = known & (part != OWN)
     if bool(from_things.any()):
-        which = copied.which[from_things, part[from_things] - OWN - 1]
+        which = copied.which[from_things, part[from_things] - SHAPE]
         loss = loss + F.nll_loss(which, slot[from_things])
     return loss
 

@@ -19,7 +19,7 @@ __all__ = ["InitialWeights"]
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """One model of a pipeline.
+    """One model of a pipeline, of ears, or one that answers.
 
     Attributes:
         path: its safetensors.
@@ -76,7 +76,7 @@ class InitialWeights:
             part: the model's folder in them.
 
         Raises:
-            CheckpointError: they are missing, torn, altered, no ears, or have no recogniser.
+            CheckpointError: they are missing, torn, altered, no ears, or have no such part.
         """
         folder = resolve(ears)
         verify(folder, "ears")
@@ -93,11 +93,12 @@ class InitialWeights:
         """
         tensors = load_file(self.path)
         # A weight that two parts of a model share is stored once.
-        places = {value.data_ptr(): name for name, value in reversed(model.state_dict().items())}
+        state = model.state_dict()
+        stored = {state[name].data_ptr() for name in tensors.keys() & state.keys()}
         mine = {
             name: tuple(value.shape)
-            for name, value in model.state_dict().items()
-            if name in tensors or places[value.data_ptr()] == name
+            for name, value in state.items()
+            if name in tensors or value.data_ptr() not in stored
         }
         theirs = {name: tuple(value.shape) for name, value in tensors.items()}
         names = mine.keys() | theirs.keys()

@@ -73,8 +73,8 @@ __all__ = [
 _DRAWS = 2**20
 _VALIDATION_CLIPS = 64
 _TOKENIZER_FRAMES = 1
-# Stages whose models may start from an earlier pipeline's weights, or from earlier ears'.
 _EARS_STAGES = ("recogniser", "spotter")
+# Stages whose models may start from an earlier pipeline's weights, or from earlier ears'.
 _CONTINUED = ("tokenizer", "dynamics", "layer_reader", "motion", "instruct", *_EARS_STAGES)
 # Where the probe of a world is trained; named, not imported, as those folders lie above this one.
 _PROBES = {"worldmodel/Push-v0": "envs.gap.probe_stage"}

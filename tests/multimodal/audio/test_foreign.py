@@ -51,6 +51,23 @@ def test_an_accent_lasts_as_long_as_the_english():
     assert diphthong[1][1] == pytest.approx(0.12)
 
 
+@pytest.mark.parametrize("accent", ACCENTS)
+def test_a_sound_that_a_language_lacks_leaves_its_time_to_the_next(accent):
+    halt = [
+        Sound(name, end_s, "halt", ())
+        for name, end_s in (("pau", 0.1), ("hh", 0.2), ("ao", 0.4), ("l", 0.5), ("t", 0.6))
+    ]
+    said = accented(halt, accent)
+    assert sum(lasts_s for _, lasts_s, _ in said) == pytest.approx(0.6)
+
+
+def test_a_silence_between_two_sounds_takes_no_time_of_its_own():
+    halt = [Sound(name, end_s, "a", ()) for name, end_s in (("pau", 0.1), ("ao", 0.4), ("l", 0.5))]
+    parted = accented(halt, "czech", {"#-#", "#-o", "o-#", "#-l", "l-#"})
+    assert [name for name, _, _ in parted] == ["#", "o", "#", "l"]
+    assert sum(lasts_s for _, lasts_s, _ in parted) == pytest.approx(0.5)
+
+
 def test_a_pair_that_was_not_recorded_gives_way_to_its_relatives():
     cube = [Sound("pau", 0.2, "0", ()), Sound("ah", 0.4, "ub", ()), Sound("b", 0.5, "ub", ()),
             Sound("pau", 0.7, "0", ())]  # fmt: skip

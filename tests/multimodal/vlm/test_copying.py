@@ -12,13 +12,22 @@ from multimodal.language.scene import SceneObject
 from multimodal.language.vocabulary import HALF_VIEW_M
 from multimodal.text_tokenizer import encode_text, train_text_tokenizer
 from multimodal.things import THING
-from multimodal.vlm.copying import COPIED, OWN, Copier, Copying, Shown, copied_ids
+from multimodal.vlm.copying import (
+    ARTICLE,
+    COLOUR,
+    COPIED,
+    OWN,
+    SHAPE,
+    Copier,
+    Copying,
+    Shown,
+    copied_ids,
+)
 from multimodal.vlm.pointing import Pointing
 from multimodal.vlm.projector import FrameTokens
 from multimodal.vlm.turns import IGNORED
 from worldmodel.objectives.vlm import copying_loss
 
-SHAPE, COLOUR, ARTICLE = 1, 2, 3
 FRAME = FrameTokens(4, 8, 3, 9)
 SCENE = Scene(
     (SceneObject("orange", "ball", 0.1, 0.05), SceneObject("blue", "cube", -0.1, 0.0)),
@@ -103,37 +112,55 @@ def certain(part, width=8, vocabulary=40):
     return copier, torch.randn(4, vocabulary), torch.randn(4, width)
 
 
-def test_shares_of_words_are_shares():
+def fresh():
     torch.manual_seed(0)
     copier = Copier(8, list(range(len(COPIED))))
     logits, hidden = 3 * torch.randn(4, 40), torch.randn(4, 8)
-    copied = copier(logits, hidden, shown(), torch.tensor([0, 1, 1, -1]))
+    return logits, copier(logits, hidden, shown(), torch.tensor([0, 1, 1, -1]))
+
+
+def test_shares_of_words_are_shares():
+    _, copied = fresh()
     assert torch.allclose(copied.words.exp().sum(-1), torch.ones(4), atol=1e-5)
     assert torch.allclose(copied.parts.exp().sum(-1), torch.ones(4), atol=1e-5)
-    assert float(copied.which[:3, :, 2].detach().exp().max()) == 0, (
-        "what is not there is not copied"
-    )
-    # Without a picture the language model has the word.
+
+
+def test_what_is_not_there_is_not_copied():
+    _, copied = fresh()
+    assert float(copied.which[:3, :, 2].detach().exp().max()) == 0
+
+
+def test_without_a_picture_the_language_model_has_the_word():
+    logits, copied = fresh()
     torch.testing.assert_close(copied.words[3], logits[3].log_softmax(-1), atol=1e-4, rtol=1e-4)
-    assert float(copied.words[0].detach().exp()[: len(COPIED)].sum()) > float(
-        logits[0].softmax(-1)[: len(COPIED)].sum()
-    )
 
 
-@pytest.mark.parametrize(("part", "first", "count"), [(SHAPE, 0, 4), (COLOUR, 4, 6)])
-def test_a_copied_word_is_the_things_whatever_the_language_model_says(part, first, count):
+def test_articles_are_shares_in_half_precision_too():
+    things = shown()
+    with torch.autocast("cpu", torch.bfloat16):
+        kept = Shown.of(
+            things.parts,
+            torch.randn(2, 3, len(SHAPES)).bfloat16(),
+            torch.randn(2, 3, len(COLOURS)).bfloat16(),
+            things.there,
+        )
+    torch.testing.assert_close(kept.words.sum(-1), torch.full((2, 3), 3.0))
+    assert float(kept.words.min()) >= 0
+
+
+@pytest.mark.parametrize(("part", "words"), [(SHAPE, SHAPES), (COLOUR, COLOURS)])
+def test_a_copied_word_is_the_things_whatever_the_language_model_says(part, words):
     torch.manual_seed(1)
     copier, logits, hidden = certain(part)
-    # Certain of something else.
-    logits[:, first + count - 1] = 30.0
-    things = shown()
-    copied = copier(logits, hidden, things, torch.tensor([0, 0, 1, 1]))
-    for place, frame in enumerate((0, 0, 1, 1)):
-        words = things.words[frame, :, first : first + count]
-        expected = (copied.which[place, part - 1].exp()[:, None] * words).sum(0)
-        torch.testing.assert_close(
-            copied.words[place].exp()[first : first + count], expected, atol=1e-5, rtol=1e-4
-        )
+    everything = shown()
+    # One thing only, the second of the second frame: the second shape in the fourth colour.
+    there = torch.zeros_like(everything.there)
+    there[1, 1] = True
+    # The language model is certain of something else.
+    logits[:, COPIED.index(words[0])] = 30.0
+    copied = copier(logits, hidden, everything._replace(there=there), torch.ones(4).long())
+    right = {SHAPE: SHAPES[1], COLOUR: COLOURS[3]}[part]
+    assert copied.words.argmax(-1).tolist() == [COPIED.index(right)] * 4
 
 
 def test_a_thing_is_found_by_all_but_what_is_said_of_it():
@@ -208,6 +235,10 @@ def test_training_tells_which_part_and_which_thing():
     assert float(copying_loss(copied, unknown)) == 0
     own = torch.tensor([[OWN, 0]]).expand(4, 2)
     assert math.isfinite(float(copying_loss(copied, own).detach()))
+
+
+def test_a_tokeniser_that_cuts_a_word_in_pieces_leaves_nothing_to_copy():
+    assert copied_ids(train_text_tokenizer(["a red cube"] * 9, vocab_size=300)) == []
 
 
 def test_the_words_have_ids_of_their_own(tokenizer):

@@ -10,17 +10,19 @@ from hypothesis import strategies as st
 
 from multimodal.errors import CheckpointError, FrameError, TextError
 from multimodal.eyes import Eyes
+from multimodal.language import COLOURS, SHAPES
+from multimodal.language.corpus import sentences
 from multimodal.layers import LayerReader
 from multimodal.text_tokenizer import train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
-from multimodal.vlm.copying import copied_ids
+from multimodal.vlm.copying import COLOUR, OWN, copied_ids
 from multimodal.vlm.generate import generate
 from multimodal.vlm.language import small_language
 from multimodal.vlm.model import VlmModel, answer_log_probability
 from multimodal.vlm.shared import LONGEST_QUESTION, SharedVlm
 from multimodal.vlm.turns import IGNORED, Marks, Turn, assemble, attention_mask, collate_rows
 
-WORDS = ["What colour is the cube?", "What moved? red cube", "Is there a blue ball? yes no"]
+WORDS = list(sentences(600))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def vlm():
     torch.manual_seed(0)
     trunk = VideoTokenizer(latent_channels=8, width=16).eval()
     eyes = Eyes(trunk, LayerReader(slots=3, width=8, dilations=(1,)).eval())
-    tokenizer = train_text_tokenizer(WORDS, vocab_size=300)
+    tokenizer = train_text_tokenizer(WORDS, vocab_size=500)
     language = small_language(tokenizer, width=32, hidden=48, layers=2, heads=2)
     model = VlmModel(
         language_config=language.config.to_diff_dict() | {"model_type": "llama"},
@@ -79,6 +81,55 @@ def test_rows_of_a_batch_do_not_disturb_one_another(vlm):
     together = answer_log_probability(model, collate_rows(rows))
     alone = torch.cat([answer_log_probability(model, collate_rows([row])) for row in rows])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_rows_of_two_one_and_no_frames_do_not_disturb_one_another(vlm):
+    model, marks = vlm.model, vlm.model.marks
+    assert model.copier is not None
+    rows = []
+    for number, count in enumerate((2, 0, 1, 2)):
+        laid = assemble(
+            [Turn((20, 21), (60, 61, marks.eos), count)], count, model.frame_tokens, marks
+        )
+        seen = vlm.look(frames(max(count, 1), seed=number))[:count]
+        rows.append(laid | {"glances": seen.numpy()})
+    together = answer_log_probability(model, collate_rows(rows))
+    alone = torch.cat([answer_log_probability(model, collate_rows([row])) for row in rows])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+    assert len(set(together.tolist())) == 4
+
+
+def test_what_is_said_is_what_is_most_probable(vlm):
+    model, marks = vlm.model, vlm.model.marks
+    question, glances = (20, 21, 22), vlm.look(frames(2, seed=3))
+    asked = assemble([Turn(question, (), 2)], 2, model.frame_tokens, marks)
+    ids = torch.from_numpy(asked["ids"])[None]
+    said = generate(model, ids, glances, 4)[0]
+    told = assemble([Turn(question, (*said, marks.eos), 2)], 2, model.frame_tokens, marks)
+    answered = model.answer(collate_rows([told | {"glances": glances.numpy()}]))
+    assert said
+    assert answered.logits.argmax(-1)[: len(said)].tolist() == said
+
+
+def test_training_leaves_out_things_where_something_is_copied_and_nowhere_else(vlm):
+    """A green cube is never shown: a green ball must not be passed over for being no cube."""
+    model, marks = vlm.model, vlm.model.marks
+    cube, ball = (SHAPES.index("cube"), COLOURS.index("red")), (1, COLOURS.index("green"))
+    named = torch.tensor([[cube, ball, (-1, -1)]])
+    glances = torch.randn(1, model.layout.numbers)
+    model.layout.parts(glances).things[..., -1] = 1.0
+
+    def which(copies, **told):
+        turn = Turn((20, 21), (60, marks.eos), 1, copies=copies)
+        row = assemble([turn], 1, model.frame_tokens, marks) | {"glances": glances.numpy()}
+        return model.answer(collate_rows([row]) | told).copied.which.detach().exp()[0]
+
+    free = which(((COLOUR, 0), (OWN, 0)))
+    assert float(free.min()) > 0
+    torch.testing.assert_close(which(((OWN, 0), (OWN, 0)), named=named), free)
+    told = which(((COLOUR, 0), (OWN, 0)), named=named)
+    assert float(told[:, 1].max()) == 0
+    assert float(told[:, 0].min()) > 0
 
 
 def test_only_answers_are_learnt():
