@@ -18,7 +18,7 @@ from multimodal.glance import GlanceLayout
 from multimodal.things import Things
 from multimodal.tower import VisionTower
 from multimodal.vlm.copying import OWN, Copied, Copier, Shown
-from multimodal.vlm.language import hidden_states, language_from_config, next_logits
+from multimodal.vlm.language import Next, hidden_states, language_from_config, next_logits
 from multimodal.vlm.projector import FrameTokens, Projector
 from multimodal.vlm.turns import Marks
 from multimodal.vlm.unproven import unproven_things
@@ -47,19 +47,12 @@ class Answered(NamedTuple):
     """The X places of a batch after which an answer goes on.
 
     Attributes:
-        logits: of what comes next, float32 (X, vocabulary); of a model that copies these are
-            log-probabilities.
-        ids: what is right, int64 (X,).
-        rows: their rows, int64 (X,).
-        places: their places in these, int64 (X,).
+        next: what comes there; of a model that copies its logits are log-probabilities.
         attended: what each layer attends to, (B, heads, L, L), where it was asked for.
         copied: how much is copied from which thing; None for a model that copies nothing.
     """
 
-    logits: Tensor
-    ids: Tensor
-    rows: Tensor
-    places: Tensor
+    next: Next
     attended: tuple[Tensor, ...] = ()
     copied: Copied | None = None
 
@@ -240,7 +233,7 @@ class VlmModel(ModelMixin, ConfigMixin):
         said = next_logits(self.language, hidden, batch["labels"], batch["barred"])
         shown = self.shown(seen)
         if self.copier is None or shown is None:
-            return Answered(said.logits, said.ids, said.rows, said.places, attended)
+            return Answered(said, attended)
         first = self.first_of_rows(ids)
         sees = batch["sees"][said.rows, said.places]
         frame = torch.where(sees > 0, first[said.rows] + sees - 1, -1)
@@ -250,11 +243,11 @@ class VlmModel(ModelMixin, ConfigMixin):
             left_out = unproven_things(batch["named"][frame.clamp(min=0)], slot.clamp(min=0))
             left_out &= ((part > OWN) & (frame >= 0))[:, None]
         copied = self.copier(said.logits, hidden[said.rows, said.places], shown, frame, left_out)
-        return Answered(copied.words, said.ids, said.rows, said.places, attended, copied)
+        return Answered(said._replace(logits=copied.words), attended, copied)
 
 
 def answer_log_probability(model: VlmModel, batch: dict[str, Tensor]) -> Tensor:
     """Log-probability of all answers of each row together, float32 (B,)."""
-    answered = model.answer(batch)
-    each = -F.cross_entropy(answered.logits, answered.ids, reduction="none")
-    return torch.zeros(len(batch["ids"]), device=each.device).index_add(0, answered.rows, each)
+    said = model.answer(batch).next
+    each = -F.cross_entropy(said.logits, said.ids, reduction="none")
+    return torch.zeros(len(batch["ids"]), device=each.device).index_add(0, said.rows, each)

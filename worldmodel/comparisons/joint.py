@@ -200,7 +200,7 @@ def _measure(arm: JointObjective, test: JointClips) -> dict[str, float]:
         "frozen_psnr": _psnr(video[:, :1].float() / 255, true),
     }
     batch["glances"] = arm.seen(video, latents)
-    said = arm.vision.answer(batch)
+    said = arm.vision.answer(batch).next
     # The end of an answer is always said rightly.
     counted = said.ids != arm.vision.marks.eos
     row["answers_right"] = float((said.logits.argmax(-1) == said.ids)[counted].float().mean())

@@ -118,20 +118,20 @@ class AnswerObjective(nn.Module):
         What training must not conclude from is left out there as well.
         """
         seen = self.model.see(batch["ids"], batch["glances"])
-        said = self.model.answer(batch, seen, looks=True)
+        said, attended, copied = self.model.answer(batch, seen, looks=True)
         answers = F.cross_entropy(said.logits, said.ids)
         right = (said.logits.argmax(-1) == said.ids).float().mean()
         if "landmarks" not in batch or seen is None:
             return {"loss": answers, "right": right.detach()}
         told = {"answers": answers, **self._told(batch, seen)}
-        if said.attended:
-            middle = said.attended[len(said.attended) // 2]
+        if attended:
+            middle = attended[len(attended) // 2]
             first = self.model.first_of_rows(batch["ids"])
             barred = unproven_places(batch["looks"], batch["named"], first, self.model.frame)
             told["pointing"] = pointing_loss(middle, batch["looks"], barred)
-        if said.copied is not None:
+        if copied is not None:
             labels = batch["copies"][:, 1:][said.rows, said.places]
-            told["copying"] = copying_loss(said.copied, labels)
+            told["copying"] = copying_loss(copied, labels)
         loss = torch.stack([_WEIGHTS.get(name, 1.0) * each for name, each in told.items()]).sum()
         return {
             "loss": loss,
@@ -252,7 +252,7 @@ class PreferenceObjective(AnswerObjective):
         loss = -F.logsigmoid(margin).mean() - _CHOSEN_WEIGHT * (true / tokens).mean()
         answers = loss.new_zeros(())
         if kept:
-            said = self.model.answer(kept)
+            said = self.model.answer(kept).next
             answers = F.cross_entropy(said.logits, said.ids)
         return {
             "loss": loss + answers,

@@ -70,16 +70,14 @@ def recogniser_work(source: Source) -> Work:
     budget = size.budget.recogniser
     corpus, seconds = _corpus(source), float(budget.seconds)
     least_db, greatest_db = (float(each) for each in budget.ratio_db)
-    heard, initial = together(corpus, _words(source)), source.initial("recogniser")
+    heard = together(corpus, _words(source))
 
-    def objective() -> RecogniserObjective:
-        model = SpeechModel(speech_config(**architecture))
-        if initial is not None:
-            initial.load_into(model)
+    def build() -> RecogniserObjective:
+        model = source.started("recogniser", SpeechModel(speech_config(**architecture)))
         return RecogniserObjective(model)
 
     return Work(
-        objective,
+        build,
         SpeechBatches(
             heard,
             "train",
@@ -98,16 +96,13 @@ def spotter_work(source: Source) -> Work:
     """When somebody has said stop."""
     size = source.cfg.size
     words = _words(source)
-    commands, initial = _corpus(source), source.initial("spotter")
+    commands = _corpus(source)
 
-    def objective() -> SpotterObjective:
-        model = SpotterModel(int(size.spotter.width))
-        if initial is not None:
-            initial.load_into(model)
-        return SpotterObjective(model)
+    def build() -> SpotterObjective:
+        return SpotterObjective(source.started("spotter", SpotterModel(int(size.spotter.width))))
 
     return Work(
-        objective,
+        build,
         StopStreams(words, commands, "train", source.cfg.seed, _DRAWS),
         StopStreams(words, commands, "validation", 0, _VALIDATION_STREAMS),
     )

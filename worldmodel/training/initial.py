@@ -48,7 +48,7 @@ class InitialWeights:
                 f"{folder} has no {part}: name a pipeline that `worldmodel train` wrote, or leave "
                 "initial=null to start afresh"
             )
-        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
+        return cls._of(path)
 
     @classmethod
     def of_answers(cls, model: str | Path) -> InitialWeights:
@@ -65,7 +65,7 @@ class InitialWeights:
             # Says what is there and what was expected.
             verify(folder, VLM_KINDS[0])
         path = folder / "model.safetensors"
-        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
+        return cls._of(path)
 
     @classmethod
     def of_ears(cls, ears: str | Path, part: str) -> InitialWeights:
@@ -83,7 +83,11 @@ class InitialWeights:
         files = sorted((folder / part).glob("*.safetensors"))
         if not files:
             raise CheckpointError(f"{folder} has no {part} of its own: name ears that have one.")
-        return cls(files[0], hashlib.sha256(files[0].read_bytes()).hexdigest())
+        return cls._of(files[0])
+
+    @classmethod
+    def _of(cls, path: Path) -> InitialWeights:
+        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
     def load_into(self, model: nn.Module) -> None:
         """Overwrite a model's weights.

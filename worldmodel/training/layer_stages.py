@@ -53,13 +53,9 @@ def layer_reader_work(source: Source) -> Work:
     budget, size_px = source.cfg.size.budget.layer_reader, source.flat.frames.shape[1]
     architecture = _plain(source.cfg.size.layer_reader)
     train, validation = _module(source).layer_datasets(size_px, budget.rendered, budget.validation)
-    initial = source.initial("layer_reader")
 
     def build() -> LayerReaderObjective:
-        model = LayerReader(**architecture)
-        if initial is not None:
-            initial.load_into(model)
-        return LayerReaderObjective(model)
+        return LayerReaderObjective(source.started("layer_reader", LayerReader(**architecture)))
 
     return Work(build, train, validation)
 
@@ -99,12 +95,8 @@ def motion_work(source: Source) -> Work:
     def clips(split: str, seed: int, samples: int, drawn: int) -> PoseClips:
         return PoseClips(flat, tracks, seen, split, steps, seed, samples, low, high, drawn)
 
-    initial = source.initial("motion")
-
     def build() -> MotionObjective:
-        model = Motion(**shape, **architecture)
-        if initial is not None:
-            initial.load_into(model)
+        model = source.started("motion", Motion(**shape, **architecture))
         return MotionObjective(model, unroll, int(budget.steps))
 
     return Work(

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from gymnasium.spaces import Box
 from minari.serialization import deserialize_space
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from multimodal.clips import ClipDataset
 from multimodal.flat import FlatEpisodes
@@ -80,6 +81,7 @@ _CONTINUED = ("tokenizer", "dynamics", "layer_reader", "motion", "instruct", *_E
 _PROBES = {"worldmodel/Push-v0": "envs.gap.probe_stage"}
 
 _log = logging.getLogger(__name__)
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,17 @@ class Source:
             return None
         return InitialWeights.of(self.cfg.initial, stage)
 
+    def started(self, stage: str, model: M) -> M:
+        """The model, with the weights that the stage starts from where it starts from any.
+
+        Raises:
+            CheckpointError: as for `initial`.
+            ConfigError: those weights are of another architecture.
+        """
+        if (initial := self.initial(stage)) is not None:
+            initial.load_into(model)
+        return model
+
     def tokenizer(self) -> VideoTokenizer:
         """The trained tokeniser."""
         model = VideoTokenizer.from_pretrained(self.model("tokenizer"), use_safetensors=True)
@@ -212,12 +225,8 @@ def tokenizer_work(source: Source) -> Work:
     def clips(split: str, seed: int, samples: int) -> ClipDataset:
         return ClipDataset(source.flat, split, _TOKENIZER_FRAMES, seed, samples)
 
-    initial = source.initial("tokenizer")
-
     def build() -> TokenizerObjective:
-        model = VideoTokenizer(**architecture)
-        if initial is not None:
-            initial.load_into(model)
+        model = source.started("tokenizer", VideoTokenizer(**architecture))
         return TokenizerObjective(model, encoder_steps=encoder_steps)
 
     return Work(
@@ -248,13 +257,10 @@ def dynamics_work(source: Source) -> Work:
         frames = recipe.clip_frames
         return LatentClips(flat, latents, split, frames, seed, samples, low, high, lively)
 
-    initial = source.initial("dynamics")
-
     def build() -> DynamicsObjective:
-        model = Dynamics(**shape, **architecture)
-        if initial is not None:
-            initial.load_into(model)
-        return DynamicsObjective(model, recipe)
+        return DynamicsObjective(
+            source.started("dynamics", Dynamics(**shape, **architecture)), recipe
+        )
 
     return Work(
         build,

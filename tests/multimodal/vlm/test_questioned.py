@@ -1,14 +1,20 @@
 """Rows of questions: what they hold, what words are no choice."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from envs.reading import ReadingWorld
 from multimodal.landmarks import KINDS as LANDMARKS
-from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene
+from multimodal.language import COLOURS, HELD_OUT_COMBINATIONS, SHAPES, Question, Scene
+from multimodal.language.question import article
 from multimodal.language.scene import SceneObject
+from multimodal.language.vocabulary import HALF_VIEW_M
 from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import decode_ids, encode_text, load_text_tokenizer
+from multimodal.things import THING
+from multimodal.vlm.copying import ARTICLE, COLOUR, OWN, SHAPE
 from multimodal.vlm.projector import FrameTokens
 from multimodal.vlm.questioned import QuestionedPictures
 from multimodal.vlm.turns import IGNORED, Marks
@@ -16,6 +22,8 @@ from multimodal.vlm.unproven import Unproven
 from tests.worldmodel.vlm_recordings import record_scenes, save_text
 from worldmodel.evaluation.vlm_cases import open_flat
 
+SLOTS = 5
+FRAME = FrameTokens(8, 8)
 SCENE = Scene(
     (SceneObject("red", "ball", 0.1, 0.0), SceneObject("blue", "cube", -0.1, 0.0)), (), (0, 0.1)
 )
@@ -39,11 +47,9 @@ def flat(place):
     return open_flat(place / "scenes")
 
 
-def rows_of(source, tokenizer, count=40):
+def rows_of(source, tokenizer, count=40, frame=FRAME):
     marks = Marks.of(tokenizer)
-    data = QuestionedPictures(
-        [source], [1.0], tokenizer, marks, FrameTokens(8, 8), "train", 0, 1000
-    )
+    data = QuestionedPictures([source], [1.0], tokenizer, marks, frame, "train", 0, 1000)
     return [data[index] for index in range(count)]
 
 
@@ -65,6 +71,40 @@ def test_every_frame_of_a_row_is_seen_and_has_landmarks(flat, tokenizer):
 def test_the_same_number_gives_the_same_row(flat, tokenizer):
     first, second = rows_of(own(flat), tokenizer, 5), rows_of(own(flat), tokenizer, 5)
     assert all(np.array_equal(a[n], b[n]) for a, b in zip(first, second, strict=True) for n in a)
+
+
+def cut_out(flat):
+    """The same with things in other slots than the scene's own order, the pusher last."""
+    found = np.zeros((len(flat.frames), SLOTS, THING), np.float16)
+    for number in range(len(found)):
+        scene = Scene.from_state(flat.state, number)
+        spots = [*((each.x_m, each.y_m) for each in reversed(scene.objects)), scene.pusher_m]
+        for row, (x_m, y_m) in zip(found[number], spots, strict=False):
+            row[-4:-2], row[-1] = (x_m / HALF_VIEW_M, -y_m / HALF_VIEW_M), 1
+        found[number, len(scene.objects), -2] = 1
+    return dataclasses.replace(own(flat), things=found)
+
+
+def test_every_copied_word_is_what_its_thing_is_called(flat, tokenizer):
+    told = {SHAPE: 0, COLOUR: 0, ARTICLE: 0}
+    for row in rows_of(cut_out(flat), tokenizer, frame=FrameTokens(8, 8, SLOTS)):
+        for place in np.flatnonzero(row["copies"][:, 0] > OWN):
+            part, slot = row["copies"][place]
+            shape, colour = row["named"][row["sees"][place] - 1, slot]
+            names = {SHAPE: SHAPES[shape], COLOUR: COLOURS[colour]}
+            names[ARTICLE] = article(COLOURS[colour]).split(" ")[0]
+            word = decode_ids(tokenizer, [row["labels"][place]]).strip()
+            assert (shape >= 0, word) == (True, names[part])
+            told[part] += 1
+    assert min(told.values()) > 10
+
+
+def test_what_a_question_only_mentions_is_not_copied(flat, tokenizer):
+    rows = rows_of(cut_out(flat), tokenizer, frame=FrameTokens(8, 8, SLOTS))
+    said = [row["labels"][row["copies"][:, 0] == OWN] for row in rows]
+    words = {decode_ids(tokenizer, [each]).strip() for row in said for each in row}
+    assert {"yes", "no"} <= words
+    assert not words & {*SHAPES, *COLOURS}
 
 
 def words(tokenizer, barred):

@@ -61,12 +61,12 @@ def test_several_turns_in_a_row_say_what_single_turns_say(vlm):
     turns = [Turn((20, 21, 22), (30, marks.eos), 1), Turn((40,), (41, 42, marks.eos), 2)]
     turns.append(Turn((50, 51), (52, marks.eos), 1))
     packed = assemble(turns, 2, model.frame_tokens, marks) | {"glances": glances.numpy()}
-    logits, ids = model.answer(collate_rows([packed]))[:2]
+    logits, ids = model.answer(collate_rows([packed])).next[:2]
     alone = []
     for turn in turns:
         row = assemble([turn], turn.frames, model.frame_tokens, marks)
         batch = collate_rows([row | {"glances": glances[: turn.frames].numpy()}])
-        alone.append(model.answer(batch)[:2])
+        alone.append(model.answer(batch).next[:2])
     assert torch.equal(ids, torch.cat([each[1] for each in alone]))
     torch.testing.assert_close(logits, torch.cat([each[0] for each in alone]), atol=1e-4, rtol=1e-4)
 
@@ -108,7 +108,22 @@ def test_what_is_said_is_what_is_most_probable(vlm):
     told = assemble([Turn(question, (*said, marks.eos), 2)], 2, model.frame_tokens, marks)
     answered = model.answer(collate_rows([told | {"glances": glances.numpy()}]))
     assert said
-    assert answered.logits.argmax(-1)[: len(said)].tolist() == said
+    assert answered.next.logits.argmax(-1)[: len(said)].tolist() == said
+
+
+@pytest.mark.parametrize("sees", [1, 2])
+def test_words_are_copied_from_the_last_frame_that_a_question_is_about(vlm, sees):
+    model, marks = vlm.model, vlm.model.marks
+    glances = torch.randn(2, model.layout.numbers)
+    things = model.layout.parts(glances).things
+    things[..., -1] = 0.0
+    things[0, 0, -1] = things[1, 1, -1] = 1.0
+    row = assemble([Turn((20, 21), (60, marks.eos), sees)], 2, model.frame_tokens, marks)
+    other = assemble([Turn((22,), (61, marks.eos), 1)], 1, model.frame_tokens, marks)
+    rows = [other | {"glances": glances[:1].numpy()}, row | {"glances": glances.numpy()}]
+    which = model.answer(collate_rows(rows)).copied.which.detach().exp()[-2:]
+    assert which.argmax(-1).unique().tolist() == [sees - 1]
+    assert float(which.amax(-1).min()) > 0.99
 
 
 def test_training_leaves_out_things_where_something_is_copied_and_nowhere_else(vlm):
