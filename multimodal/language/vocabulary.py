@@ -23,6 +23,7 @@ __all__ = [
     "WALL_REACH_M",
     "ZONE_RADIUS_M",
     "Split",
+    "listed_combinations",
     "named_combinations",
 ]
 
@@ -80,8 +81,13 @@ _SINGULAR = {plural: shape for shape, plural in PLURALS.items()} | {s: s for s i
 _COMBINATION = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(_SINGULAR)})\b", re.IGNORECASE)
 
 
-def named_combinations(text: str) -> set[tuple[str, str]]:
-    """The pairs of colour and shape that a text names, such as ("red", "cube")."""
-    return {
+def listed_combinations(text: str) -> list[tuple[str, str]]:
+    """The pairs of colour and shape that a text names, ("red", "cube"), as often as it does."""
+    return [
         (colour.lower(), _SINGULAR[shape.lower()]) for colour, shape in _COMBINATION.findall(text)
-    }
+    ]
+
+
+def named_combinations(text: str) -> set[tuple[str, str]]:
+    """The pairs of colour and shape that a text names."""
+    return set(listed_combinations(text))

@@ -1,15 +1,17 @@
-"""Requests for a description, the true one, and what a description says that is not there."""
+"""Requests for a description, the true one, and what is wrong with another."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from multimodal.language import Scene, Split
 from multimodal.language.phrasing import Family
 from multimodal.language.question import article
-from multimodal.language.vocabulary import named_combinations
+from multimodal.language.vocabulary import listed_combinations
 
-__all__ = ["describe", "description", "false_objects"]
+__all__ = ["Mistakes", "describe", "description", "mistakes"]
 
 _DESCRIBE = Family(
     "describe.objects",
@@ -44,6 +46,24 @@ def description(scene: Scene) -> str:
     return ", ".join(article(thing.name) for thing in things) or "nothing"
 
 
-def false_objects(text: str, scene: Scene) -> int:
-    """How many objects a description names that are not in the scene."""
-    return len(named_combinations(text) - scene.combinations)
+class Mistakes(NamedTuple):
+    """What is wrong with a description.
+
+    Attributes:
+        false: objects that it names and the scene has not.
+        missing: objects of the scene that it does not name.
+        doubled: names that it says once more.
+    """
+
+    false: int
+    missing: int
+    doubled: int
+
+
+def mistakes(text: str, scene: Scene) -> Mistakes:
+    """What is wrong with a description of a scene; nothing with one in another order."""
+    listed = listed_combinations(text)
+    named = set(listed)
+    return Mistakes(
+        len(named - scene.combinations), len(scene.combinations - named), len(listed) - len(named)
+    )

@@ -22,7 +22,7 @@ from multimodal.language import TRAINING_COMBINATIONS, Scene, ask, in_training
 from multimodal.language.question import article
 from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import decode_ids
-from multimodal.vlm.descriptions import describe, description, false_objects
+from multimodal.vlm.descriptions import describe, description, mistakes
 from multimodal.vlm.generate import generate
 from multimodal.vlm.model import VlmModel
 from multimodal.vlm.questioned import QuestionedPictures
@@ -105,7 +105,7 @@ def draw_preferences(
             for (row, scene, question, _), ids in zip(group, said, strict=True):
                 text = decode_ids(tokenizer, ids).strip()
                 # Of combinations that training never shows not even that one is wrong is learnt.
-                if not false_objects(text, scene) or not in_training(text):
+                if not mistakes(text, scene).false or not in_training(text):
                     text = _with_false_object(scene, rng)
                 pairs.append(Preference(row, question, description(scene), text))
                 pairs += _answers(row, scene, rng)

@@ -9,13 +9,14 @@ import torch
 from multimodal.errors import CheckpointError, DatasetError
 from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene, is_held_out_template
 from multimodal.language.scene import SceneObject
-from multimodal.vlm.descriptions import description, false_objects
+from multimodal.vlm.descriptions import description, mistakes
 from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_text, save_trunk
 from worldmodel.cli import composed
 from worldmodel.evaluation.clip import COMBINATIONS, classify, recall
 from worldmodel.evaluation.run import run
 from worldmodel.evaluation.vlm import exact_matches
 from worldmodel.evaluation.vlm_cases import Case, Guesser, ask_cases, open_flat
+from worldmodel.evaluation.vlm_descriptions import held_out_scenes
 from worldmodel.reader_card import pack_reader, write_reader_card
 from worldmodel.readers import load_clip, load_vlm
 from worldmodel.training.run import run as train
@@ -39,14 +40,16 @@ def test_recall_counts_a_right_one_among_the_best():
     assert recall(similar, same, 2).tolist() == [True, True]
 
 
-def test_false_objects_are_those_that_the_scene_has_not():
+def test_a_description_is_wrong_by_what_is_false_missing_or_doubled():
     scene = Scene(
         (SceneObject("red", "cube", 0.1, 0), SceneObject("blue", "ball", -0.1, 0)), (), (0, 0)
     )
     assert description(scene) == "a blue ball, a red cube"
-    assert false_objects("a blue ball, a red cube", scene) == 0
-    assert false_objects("a blue cube, a red cube, a green cross", scene) == 2
-    assert false_objects("nothing", scene) == 0
+    assert mistakes("a blue ball, a red cube", scene) == (0, 0, 0)
+    assert mistakes("a red cube, a blue ball", scene) == (0, 0, 0), "in any order"
+    assert mistakes("a blue cube, a red cube, a green cross", scene) == (2, 1, 0)
+    assert mistakes("a red cube, a red cube, a red cube", scene) == (0, 1, 2)
+    assert mistakes("nothing", scene) == (0, 2, 0)
 
 
 def test_the_language_only_guess_is_the_most_frequent_well_formed_answer():
@@ -100,6 +103,7 @@ def evaluate(place, model, checkpoint, *overrides):
     out = place / f"evaluated_{model}"
     settings = [f"model={model}", f"checkpoint={checkpoint}", f"scenes={place / 'scenes'}"]
     settings += [f"trunk={place / 'trunk'}", "reading=null", "cases=6", "resamples=50"]
+    settings += ["descriptions=12"]
     assert run(composed("evaluate", [*settings, f"out={out}", *overrides])) == 0
     return out, json.loads((out / "metrics.json").read_text())
 
@@ -138,6 +142,18 @@ def test_clip_is_packed_measured_and_described(place):
     assert load_clip(packed, place / "trunk").encode_text(["a red cube"]).shape == (1, 8)
 
 
+def test_scenes_to_describe_are_held_out_starts_and_more_than_were_recorded(place):
+    flat = open_flat(place / "scenes")
+    shown = held_out_scenes(place / "scenes", 15)
+    starts = [int(flat.starts[e]) for e in flat.episodes("test")]
+    assert len(starts) < 15
+    np.testing.assert_array_equal(shown.frames[: len(starts)], flat.frames[starts])
+    assert shown.scenes[: len(starts)] == [Scene.from_state(flat.state, k) for k in starts]
+    assert len({frame.tobytes() for frame in shown.frames}) == 15
+    train = {frame.tobytes() for frame in flat.frames[flat.starts[flat.episodes("train")]]}
+    assert not train & {frame.tobytes() for frame in shown.frames}
+
+
 def test_the_vlm_is_packed_measured_and_described(place):
     stages = [place / "run" / stage for stage in ("projector", "instruct", "preference")]
     packed = pack_reader("vlm", stages, place / "vlm")
@@ -150,6 +166,15 @@ def test_the_vlm_is_packed_measured_and_described(place):
     answers = json.loads((out / "answers.json").read_text())
     right = [each["answer"] == each["right"] for each in answers if each["group"] == "count"]
     assert figures["vlm_count"] == pytest.approx(np.mean(right))
+    said = json.loads((out / "descriptions.json").read_text())
+    assert len(said) == 12
+    shown = held_out_scenes(place / "scenes", 12)
+    wrong = [mistakes(s["said"], scene) for s, scene in zip(said, shown.scenes, strict=True)]
+    assert figures["missing_objects"] == pytest.approx(np.mean([each.missing for each in wrong]))
+    assert figures["whole_descriptions"] == np.mean([not any(each) for each in wrong])
+    left = sum(each.missing for each in wrong) / figures["missing_objects_before"] / 12
+    assert figures["missing_objects_ratio"] == pytest.approx(left)
+    assert figures["described_objects"] == sum(len(scene.objects) for scene in shown.scenes)
     assert "| `vlm_count` |" in write_reader_card(packed, out, "worldmodel evaluate").read_text()
     assert load_vlm(packed, place / "trunk").answer(FRAME[0], "How many?", ["1", "2"]) in ("1", "2")
 

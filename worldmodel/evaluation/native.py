@@ -26,7 +26,7 @@ from multimodal.native.requests import TRANSCRIBE
 from multimodal.sequence import Segment
 from multimodal.tokenizer import to_uint8
 from multimodal.trunk import latents_of
-from multimodal.vlm.descriptions import describe, description, false_objects
+from multimodal.vlm.descriptions import describe, description, mistakes
 from worldmodel.evaluation.native_cases import (
     Spoken,
     heard,
@@ -176,7 +176,7 @@ def _described(native: NativeReader, flat: FlatEpisodes, cfg: DictConfig) -> Rep
     said = native.say([[p, native.words(describe(rng))] for p in pictures], 24)
     pairs = list(zip(said, scenes, strict=True))
     exact = np.array([text == description(scene) for text, scene in pairs], float)
-    false = np.array([false_objects(text, scene) for text, scene in pairs], float)
+    false = np.array([mistakes(text, scene).false for text, scene in pairs], float)
     return {
         "native_described": _interval(exact, cfg),
         "native_false_objects": _interval(false, cfg),

@@ -20,8 +20,6 @@ from torch import Tensor
 from multimodal.errors import DatasetError
 from multimodal.flat import FlatEpisodes
 from multimodal.glance import GlanceLayout
-from multimodal.language import Scene
-from multimodal.vlm.descriptions import describe, false_objects
 from multimodal.vlm.hub import open_vlm
 from multimodal.vlm.shared import SharedVlm, VisualAnswerer
 from worldmodel.checkpoint import shipped_names
@@ -33,6 +31,7 @@ from worldmodel.evaluation.vlm_cases import (
     open_flat,
     training_questions,
 )
+from worldmodel.evaluation.vlm_descriptions import Say, measure_descriptions
 from worldmodel.intervals import Interval, ratio_interval
 from worldmodel.readers import load_vlm
 from worldmodel.runs import RunDirectory
@@ -44,8 +43,6 @@ PRINTED = {"reading": "reading", "chart": "reading"}
 _BLANK = 127
 _TIMED = 30
 _SHOWN_EACH = 4
-# Descriptions for each case: false objects are rare.
-_DESCRIBED = 5
 _TRAINING_FRAMES = 3000
 
 
@@ -96,6 +93,10 @@ def say(
     return [vlm.answer(clip, text) for clip, text in zip(clips, questions, strict=True)]
 
 
+def _sayer(vlm: VisualAnswerer, looked: Looked) -> Say:
+    return lambda clips, questions: say(vlm, clips, questions, looked)
+
+
 def open_model(name: str, trunk: str) -> VisualAnswerer:
     """Our model where the name is shipped or a folder of ours, else one of the hub."""
     if name in shipped_names() or (Path(name) / "manifest.json").is_file():
@@ -108,7 +109,7 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
 
     Args:
         cfg: of the verb `evaluate`.
-        directory: gets `report.json`, `answers.json` and `index.html`.
+        directory: gets `report.json`, `answers.json`, `descriptions.json` and `index.html`.
 
     Returns:
         The figures by name.
@@ -120,16 +121,26 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
     right = exact_matches(cases, answers)
     report = _by_group(cases, right, "vlm", cfg)
     report |= _controls(vlm, cases, right, guesser, cfg, looked)
-    report |= _false_objects(vlm, cases, right, cfg, looked)
+    earlier = None if cfg.before is None else open_model(str(cfg.before), cfg.trunk)
+    described, descriptions, more = measure_descriptions(
+        _sayer(vlm, looked), None if earlier is None else _sayer(earlier, looked), cfg
+    )
+    report |= described
+    if earlier is not None:
+        texts = [case.question.text for case in cases]
+        had = exact_matches(cases, say(earlier, [c.frames for c in cases], texts, looked))
+        report["dpo_accuracy_loss"] = _interval(had - right, cfg)
     report |= _answer_ms(vlm, cases)
     records = [_record(case, said) for case, said in zip(cases, answers, strict=True)]
     directory.write_json("answers.json", records)
+    directory.write_json("descriptions.json", descriptions)
     directory.write_json("report.json", {"figures": report})
     examples = [
         Example(cases[k].frames, cases[k].question.text, cases[k].question.answer, answers[k])
         for k in _to_show(cases, right)
     ]
-    write_page(directory.path, "Questions about scenes never seen", report, examples)
+    title = "Questions about scenes never seen"
+    write_page(directory.path, title, report, [*examples, *more])
     return {name: float(figure["value"]) for name, figure in report.items()}
 
 
@@ -207,58 +218,6 @@ def _exchanged(cases: Sequence[Case]) -> list[NDArray[np.uint8]]:
         for k, other in zip(mine, [*mine[1:], mine[0]], strict=True):
             frames[k] = cases[other].frames
     return frames
-
-
-def _false_objects(
-    vlm: VisualAnswerer,
-    cases: Sequence[Case],
-    right: NDArray[np.float64],
-    cfg: DictConfig,
-    looked: Looked,
-) -> dict[str, dict[str, float]]:
-    """Objects that descriptions name and the scene has not; against the model before DPO."""
-    clips, texts, scenes = _scenes_to_describe(cfg)
-
-    def wrong(model: VisualAnswerer) -> NDArray[np.float64]:
-        said = say(model, clips, texts, looked)
-        return np.array([false_objects(t, s) for t, s in zip(said, scenes, strict=True)], float)
-
-    now = wrong(vlm)
-    report = {"false_objects": _interval(now, cfg)}
-    if cfg.before is None:
-        return report
-    earlier = open_model(str(cfg.before), cfg.trunk)
-    before = wrong(earlier)
-    report["false_objects_before"] = _interval(before, cfg)
-    if before.sum() > 0:
-        report["false_objects_ratio"] = _paired_ratio(now, before, cfg)
-    texts = [case.question.text for case in cases]
-    had = exact_matches(cases, say(earlier, [case.frames for case in cases], texts, looked))
-    report["dpo_accuracy_loss"] = _interval(had - right, cfg)
-    return report
-
-
-def _scenes_to_describe(
-    cfg: DictConfig,
-) -> tuple[list[NDArray[np.uint8]], list[str], list[Scene]]:
-    flat, rng = open_flat(cfg.scenes), np.random.default_rng(13)
-    episodes = flat.episodes("test")[: _DESCRIBED * cfg.cases]
-    scenes = [Scene.from_state(flat.state, int(flat.starts[e])) for e in episodes]
-    clips = [np.array(flat.frames[flat.starts[e]])[None] for e in episodes]
-    return clips, [describe(rng, "held_out") for _ in episodes], scenes
-
-
-def _paired_ratio(
-    top: NDArray[np.float64], bottom: NDArray[np.float64], cfg: DictConfig
-) -> dict[str, float]:
-    """Interval of a ratio of sums over the same cases, also where a case's bottom is zero."""
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(len(top), size=(cfg.resamples, len(top)))
-    below = bottom[drawn].sum(1)
-    ratios = top[drawn].sum(1)[below > 0] / below[below > 0]
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    value = float(top.sum() / bottom.sum())
-    return {"value": value, "low": float(low), "high": float(high), "count": len(top)}
 
 
 def _answer_ms(vlm: VisualAnswerer, cases: Sequence[Case]) -> dict[str, dict[str, float]]:

@@ -9,7 +9,7 @@ import torch
 from multimodal.language import in_training
 from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import load_text_tokenizer
-from multimodal.vlm.descriptions import false_objects
+from multimodal.vlm.descriptions import mistakes
 from multimodal.vlm.language import small_language
 from multimodal.vlm.model import VlmModel
 from multimodal.vlm.preferences import KEPT, PreferencePairs, collate_pairs, draw_preferences
@@ -49,7 +49,7 @@ def test_what_is_rejected_is_false_and_names_nothing_held_out(parts):
     for pair in pairs:
         assert pair.chosen != pair.rejected
         assert in_training(pair.rejected)
-    said = [false_objects(p.rejected, pictures.scene(p.row)) for p in described]
+    said = [mistakes(p.rejected, pictures.scene(p.row)).false for p in described]
     assert sum(bool(count) for count in said) >= 0.8 * len(said)
 
 
