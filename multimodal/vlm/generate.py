@@ -7,6 +7,7 @@ from torch import Tensor
 from transformers import StaticCache
 
 from multimodal.errors import TextError
+from multimodal.vlm.copying import Said
 from multimodal.vlm.model import VlmModel
 
 __all__ = ["generate"]
@@ -55,14 +56,18 @@ def generate(
     if cached:
         cache = StaticCache(config=model.language.config, max_cache_len=length + tokens)
     said = torch.full((batch, tokens), model.marks.eos, device=ids_BL.device)
+    copier = model.copier if shown is not None else None
+    words = None if copier is None else Said.nothing(batch, copier.ids)
     ended = torch.zeros(batch, dtype=torch.bool, device=ids_BL.device)
     fresh, begin = embedded, 0
     for step in range(tokens):
         hidden = _last_hidden(model, fresh, begin, cache)
         logits = model.language.get_output_embeddings()(hidden).float()
-        if model.copier is not None and shown is not None:
-            logits = model.copier(logits, hidden, shown, last).words
+        if copier is not None and shown is not None and words is not None:
+            logits = copier(logits, hidden, shown, last, words).words
         chosen = _pick(logits, temperature, generator)
+        if copier is not None and words is not None:
+            words = words.then(chosen, copier.ids)
         said[:, step] = torch.where(ended, model.marks.eos, chosen)
         ended |= chosen == model.marks.eos
         if bool(ended.all()):

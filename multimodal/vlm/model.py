@@ -17,7 +17,7 @@ from multimodal.errors import CheckpointError
 from multimodal.glance import GlanceLayout
 from multimodal.things import Things
 from multimodal.tower import VisionTower
-from multimodal.vlm.copying import OWN, Copied, Copier, Shown
+from multimodal.vlm.copying import OWN, Copied, Copier, Said, Shown
 from multimodal.vlm.language import Next, hidden_states, language_from_config, next_logits
 from multimodal.vlm.projector import FrameTokens, Projector
 from multimodal.vlm.turns import Marks
@@ -27,6 +27,8 @@ from multimodal.vlm.words import read_words
 __all__ = ["Answered", "Sight", "VlmModel", "answer_log_probability"]
 
 _WEIGHTS = "model.safetensors"
+# Without effect at first; models that were trained before had them not.
+_ADDED = frozenset({"copier.ends.weight", "copier.ends.bias"})
 
 
 class Sight(NamedTuple):
@@ -114,8 +116,8 @@ class VlmModel(ModelMixin, ConfigMixin):
         self.tower = VisionTower(self.layout, width, hidden, layers, heads, neighbours, changes)
         out = self.language.config.hidden_size
         self.projector = Projector(width, out, merge, tokens, details, exchanges)
-        self.copier = Copier(out, copied) if slots and copied else None
         self.marks = Marks(**mark_ids)
+        self.copier = Copier(out, copied, self.marks.eos) if slots and copied else None
 
     def save_pretrained(self, save_directory: Path | str, **_: Any) -> None:
         """Write `config.json` and `model.safetensors`, tied weights once."""
@@ -141,10 +143,11 @@ class VlmModel(ModelMixin, ConfigMixin):
         model: VlmModel = cls.from_config(cls.load_config(folder))
         weights = {name: value.float() for name, value in load_file(path).items()}
         missing, unknown = model.load_state_dict(weights, strict=False)
-        if unknown or set(missing) - model._tied():
+        missing = set(missing) - model._tied() - _ADDED
+        if unknown or missing:
             raise CheckpointError(
                 f"{path} does not fit its config.json: {len(unknown)} weights are unknown, "
-                f"{len(set(missing) - model._tied())} are missing. Restore the folder."
+                f"{len(missing)} are missing. Restore the folder."
             )
         return model
 
@@ -209,11 +212,13 @@ class VlmModel(ModelMixin, ConfigMixin):
             return None
         things = seen.features[:, self.projector.tokens :]
         shape, colour, place = (self.projector.part_of(things, part) for part in range(3))
+        found = Things.of(self.layout.parts(seen.glances).things)
         return Shown.of(
             torch.stack([shape, colour, place], 2),
             read_words(self.language, shape)[..., self.copier.shapes],
             read_words(self.language, colour)[..., self.copier.colours],
-            Things.of(self.layout.parts(seen.glances).things).present[..., 0] > 0.5,
+            # What the actions move is called by what it does.
+            (found.present[..., 0] > 0.5) & (found.driven[..., 0] < 0.5),
         )
 
     def answer(
@@ -242,7 +247,9 @@ class VlmModel(ModelMixin, ConfigMixin):
             part, slot = batch["copies"][:, 1:][said.rows, said.places].unbind(-1)
             left_out = unproven_things(batch["named"][frame.clamp(min=0)], slot.clamp(min=0))
             left_out &= ((part > OWN) & (frame >= 0))[:, None]
-        copied = self.copier(said.logits, hidden[said.rows, said.places], shown, frame, left_out)
+        before = Said.at(batch["labels"], batch["turns"], said.rows, said.places, self.copier.ids)
+        there = hidden[said.rows, said.places]
+        copied = self.copier(said.logits, there, shown, frame, before, left_out)
         return Answered(said._replace(logits=copied.words), attended, copied)
 
 

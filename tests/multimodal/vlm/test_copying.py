@@ -20,6 +20,7 @@ from multimodal.vlm.copying import (
     SHAPE,
     Copier,
     Copying,
+    Said,
     Shown,
     copied_ids,
 )
@@ -28,6 +29,7 @@ from multimodal.vlm.projector import FrameTokens
 from multimodal.vlm.turns import IGNORED
 from worldmodel.objectives.vlm import copying_loss
 
+END = len(COPIED)
 FRAME = FrameTokens(4, 8, 3, 9)
 SCENE = Scene(
     (SceneObject("orange", "ball", 0.1, 0.05), SceneObject("blue", "cube", -0.1, 0.0)),
@@ -104,7 +106,7 @@ def shown(frames=2, things=3, width=8):
 
 def certain(part, width=8, vocabulary=40):
     """A copier that always copies this part."""
-    copier = Copier(width, list(range(len(COPIED))))
+    copier = Copier(width, list(range(len(COPIED))), END)
     with torch.no_grad():
         copier.part.weight.zero_()
         copier.part.bias.fill_(-50.0)
@@ -114,7 +116,7 @@ def certain(part, width=8, vocabulary=40):
 
 def fresh():
     torch.manual_seed(0)
-    copier = Copier(8, list(range(len(COPIED))))
+    copier = Copier(8, list(range(len(COPIED))), END)
     logits, hidden = 3 * torch.randn(4, 40), torch.randn(4, 8)
     return logits, copier(logits, hidden, shown(), torch.tensor([0, 1, 1, -1]))
 
@@ -165,7 +167,7 @@ def test_a_copied_word_is_the_things_whatever_the_language_model_says(part, word
 
 def test_a_thing_is_found_by_all_but_what_is_said_of_it():
     torch.manual_seed(5)
-    copier, (shape, other, place) = Copier(8, list(range(len(COPIED)))), torch.randn(3, 8)
+    copier, (shape, other, place) = Copier(8, list(range(len(COPIED))), END), torch.randn(3, 8)
     colour, another, elsewhere = torch.randn(3, 8)
     things = [(shape, colour, place), (other, another, place), (shape, another, place)]
     things += [(other, colour, place), (shape, colour, elsewhere)]
@@ -183,15 +185,105 @@ def test_a_thing_is_found_by_all_but_what_is_said_of_it():
         assert float((which[:, 0] - which[:, 4]).abs().min()) > 1e-3
 
 
+def told(*words):
+    """What an answer has said, word by word."""
+    ids = torch.arange(len(COPIED))
+    said = Said.nothing(4, ids)
+    for word in words:
+        said = said.then(torch.full((4,), COPIED.index(word) if word in COPIED else 39), ids)
+    return said
+
+
+def of_thing(part, *words):
+    """How much a copier that copies a part copies from each thing after what was said.
+
+    A red cube, a yellow ball and an orange triangle; it would by itself have none but the ball.
+    """
+    torch.manual_seed(6)
+    copier, logits, hidden = certain(part)
+    shapes, colours = torch.full((1, 3, len(SHAPES)), -20.0), torch.full((1, 3, 6), -20.0)
+    for thing, name in enumerate(("red cube", "yellow ball", "orange triangle")):
+        colour, shape = name.split(" ")
+        shapes[0, thing, SHAPES.index(shape)] = colours[0, thing, COLOURS.index(colour)] = 0.0
+    parts = torch.zeros(1, 3, 3, 8)
+    with torch.no_grad():
+        copier.ask.weight.zero_()
+        copier.ask.bias.copy_(hidden[0])
+        place = copier.keys[2].weight.T @ hidden[0]
+        parts[0, 1, 2] = 5 * 8**0.5 * place / place.square().sum()
+    things = Shown.of(parts, shapes, colours, torch.ones(1, 3, dtype=torch.bool))
+    return copier(logits, hidden, things, torch.zeros(4).long(), told(*words)).which[0, part - 1]
+
+
+def test_what_has_been_named_is_not_named_again():
+    bare = of_thing(COLOUR)
+    for part in (ARTICLE, COLOUR):
+        after = of_thing(part, "a", "yellow", "ball", ",")
+        assert float((after[1] - bare[1]).detach()) < -5
+        torch.testing.assert_close(after[0] - after[2], bare[0] - bare[2], atol=1e-4, rtol=1e-4)
+    every = of_thing(COLOUR, "red", "cube", "yellow", "ball", "orange", "triangle", ",")
+    torch.testing.assert_close(every, bare, atol=1e-3, rtol=1e-3)
+
+
+def test_a_shape_is_that_of_the_colour_before_it_and_a_colour_fits_its_article():
+    assert int(of_thing(SHAPE).argmax()) == 1
+    bare = of_thing(SHAPE)
+    red = of_thing(SHAPE, "a", "red")
+    torch.testing.assert_close(
+        red[0] - red[1] - (bare[0] - bare[1]), torch.tensor(13.8), atol=0.1, rtol=0
+    )
+    # Another word between them, and the shape may be anything's.
+    torch.testing.assert_close(of_thing(SHAPE, "red", "or"), bare)
+    an = of_thing(COLOUR, "a", "yellow", "ball", ",", "an")
+    assert int(an.argmax()) == 2
+
+
+def test_an_answer_ends_with_the_last_thing():
+    torch.manual_seed(7)
+    copier, logits, hidden = certain(OWN)
+    with torch.no_grad():
+        copier.ends.bias.fill_(3.0)
+    everything, frames = shown(), torch.tensor([0, 0, 0, -1])
+
+    def end(*words):
+        return copier(logits, hidden, everything, frames, told(*words)).words[:, END].exp()
+
+    # The first frame's things are a red cube and an orange ball.
+    plain = logits.softmax(-1)[:, END]
+    assert bool((end()[:3] < plain[:3]).all())
+    assert bool((end("red", "cube")[:3] < plain[:3]).all())
+    assert bool((end("red", "cube", ",", "orange", "ball")[:3] > plain[:3]).all())
+    torch.testing.assert_close(end("red")[3], plain[3], atol=1e-5, rtol=1e-5)
+
+
+def test_what_was_said_is_read_off_rows_turn_by_turn():
+    ids = torch.arange(len(COPIED))
+    red, blue, cube = (COPIED.index(word) for word in ("red", "blue", "cube"))
+    rows = [
+        [IGNORED, red, cube, IGNORED, blue, 39, 39],
+        [IGNORED, IGNORED, 39, blue, cube, red, 39],
+    ]
+    turns = torch.tensor([[1, 1, 1, 2, 2, 2, 2], [1, 1, 1, 1, 1, 1, 1]])
+    at = torch.tensor([(0, 0), (0, 2), (0, 3), (0, 5), (1, 2), (1, 5)])
+    said = Said.at(torch.tensor(rows), turns, *at.unbind(1), ids)
+    expected = [(), (red, cube), (), (blue,), (), (blue, cube, red)]
+    assert [tuple(each.nonzero()[:, 0].tolist()) for each in said.named] == [
+        tuple(sorted(each)) for each in expected
+    ]
+    assert [each.nonzero()[:, 0].tolist() for each in said.just] == [[], [cube], [], [], [], [red]]
+
+
 def test_what_is_barred_in_training_takes_no_part_in_the_choice():
     torch.manual_seed(4)
     copier, logits, hidden = certain(COLOUR)
     things, barred = shown(), torch.zeros(4, 3, dtype=torch.bool)
     frames = torch.tensor([0, 0, 1, -1])
     before = copier(logits, hidden, things, frames)
-    torch.testing.assert_close(copier(logits, hidden, things, frames, barred).words, before.words)
+    torch.testing.assert_close(
+        copier(logits, hidden, things, frames, None, barred).words, before.words
+    )
     barred[:, 0] = True
-    after = copier(logits, hidden, things, frames, barred)
+    after = copier(logits, hidden, things, frames, None, barred)
     assert after.which[:3].argmax(-1).tolist() == [[1, 1, 1]] * 3
     assert float(after.which[:3, :, 0].detach().exp().max()) == 0
     torch.testing.assert_close(after.words[3], before.words[3])
@@ -215,7 +307,7 @@ def test_an_article_is_that_of_the_colour():
 
 def test_training_tells_which_part_and_which_thing():
     torch.manual_seed(3)
-    copier, things = Copier(8, list(range(len(COPIED)))), shown()
+    copier, things = Copier(8, list(range(len(COPIED))), END), shown()
     logits, hidden = torch.randn(4, 40), torch.randn(4, 8)
     frames = torch.tensor([0, 0, 1, 1])
     told = torch.tensor([[OWN, 0], [SHAPE, 1], [COLOUR, 0], [IGNORED, IGNORED]])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from multimodal.errors import CheckpointError, FrameError, TextError
 from multimodal.eyes import Eyes
@@ -15,7 +16,7 @@ from multimodal.language.corpus import sentences
 from multimodal.layers import LayerReader
 from multimodal.text_tokenizer import train_text_tokenizer
 from multimodal.tokenizer import VideoTokenizer
-from multimodal.vlm.copying import COLOUR, OWN, copied_ids
+from multimodal.vlm.copying import COLOUR, OWN, SHAPE, Shown, copied_ids
 from multimodal.vlm.generate import generate
 from multimodal.vlm.language import small_language
 from multimodal.vlm.model import VlmModel, answer_log_probability
@@ -111,12 +112,59 @@ def test_what_is_said_is_what_is_most_probable(vlm):
     assert answered.next.logits.argmax(-1)[: len(said)].tolist() == said
 
 
+def test_what_was_said_counts_alike_in_training_and_in_use(vlm, monkeypatch):
+    """A model that only copies, articles, colours and shapes in turn, names every thing once."""
+    model, marks = vlm.model, vlm.model.marks
+    glances = torch.randn(1, model.layout.numbers)
+    things = model.layout.parts(glances).things
+    things[..., -2], things[..., -1] = 0.0, 1.0
+    torch.manual_seed(0)
+    shapes, colours = torch.full((1, 3, len(SHAPES)), -20.0), torch.full((1, 3, 6), -20.0)
+    for thing in range(3):
+        shapes[0, thing, thing], colours[0, thing, 2 * thing] = 0.0, 0.0
+    called = Shown.of(torch.randn(1, 3, 3, 32), shapes, colours, torch.ones(1, 3).bool())
+    monkeypatch.setattr(model, "shown", lambda seen: called)
+    weight, bias = model.copier.part.weight.clone(), model.copier.part.bias.clone()
+    question = (20, 21)
+    start = assemble([Turn(question, (), 1)], 1, model.frame_tokens, marks)["ids"].tolist()
+    try:
+        for part in (COLOUR, SHAPE):
+            model.copier.part.weight.data.zero_()
+            model.copier.part.bias.data.fill_(-50.0)
+            model.copier.part.bias.data[part] = 50.0
+            ids = torch.tensor([start])
+            said = generate(model, ids, glances, 3)[0]
+            assert said == generate(model, ids, glances, 3, cached=False)[0]
+            turns = [Turn((22,), (*said[::-1], marks.eos), 1), Turn(question, tuple(said), 1)]
+            row = assemble(turns, 1, model.frame_tokens, marks) | {"glances": glances.numpy()}
+            answered = model.answer(collate_rows([row])).next
+            assert answered.logits.argmax(-1)[-3:].tolist() == said
+            if part == COLOUR:
+                assert len(set(said)) == 3
+    finally:
+        model.copier.part.weight.data, model.copier.part.bias.data = weight, bias
+
+
+def test_weights_from_before_answers_knew_where_to_end_are_read(vlm, tmp_path):
+    vlm.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    old = {name: value for name, value in weights.items() if "copier.ends" not in name}
+    assert len(old) == len(weights) - 2
+    save_file(old, tmp_path / "model.safetensors", {"format": "pt"})
+    again = VlmModel.from_pretrained(tmp_path)
+    assert not again.copier.ends.weight.any()
+    assert not again.copier.ends.bias.any()
+    save_file(dict(list(old.items())[1:]), tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="1 are missing"):
+        VlmModel.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize("sees", [1, 2])
 def test_words_are_copied_from_the_last_frame_that_a_question_is_about(vlm, sees):
     model, marks = vlm.model, vlm.model.marks
     glances = torch.randn(2, model.layout.numbers)
     things = model.layout.parts(glances).things
-    things[..., -1] = 0.0
+    things[..., -2:] = 0.0
     things[0, 0, -1] = things[1, 1, -1] = 1.0
     row = assemble([Turn((20, 21), (60, marks.eos), sees)], 2, model.frame_tokens, marks)
     other = assemble([Turn((22,), (61, marks.eos), 1)], 1, model.frame_tokens, marks)
@@ -132,7 +180,8 @@ def test_training_leaves_out_things_where_something_is_copied_and_nowhere_else(v
     cube, ball = (SHAPES.index("cube"), COLOURS.index("red")), (1, COLOURS.index("green"))
     named = torch.tensor([[cube, ball, (-1, -1)]])
     glances = torch.randn(1, model.layout.numbers)
-    model.layout.parts(glances).things[..., -1] = 1.0
+    things = model.layout.parts(glances).things
+    things[..., -2], things[..., -1] = 0.0, 1.0
 
     def which(copies, **told):
         turn = Turn((20, 21), (60, marks.eos), 1, copies=copies)
