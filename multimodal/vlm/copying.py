@@ -51,6 +51,10 @@ _TAKES_AN: Final = [place for place, colour in enumerate(COLOURS) if article(col
 _LEAST = 1e-30
 # Of a thing that what was said does not fit: it is meant only where nothing else is there.
 _LEAST_FIT = 1e-6
+# What is surely called so much is an object: of a sign or a chart no shape is sure.
+_SURE = 0.98
+# An end is certain or impossible, which small weights learn to say only slowly.
+_ENDS_STRENGTH = 8.0
 # Large enough to leave nothing, and finite.
 _OFF = -1e9
 # At first nearly every word is the language model's own.
@@ -229,7 +233,8 @@ class Copier(nn.Module):
             parts = parts.log_softmax(-1)
             words_X3V = (which.exp() @ shown.words[frame]) * self.of_part
             copied = (words_X3V.transpose(1, 2) @ parts[:, SHAPE:, None].exp())[..., 0]
-            ends = self._ends(hidden, named, there)
+            objects = shown.there[frame] & (frame_X >= 0)[:, None] & self._sure(called)
+            ends = self._ends(hidden, named, objects)
             own_words = logits_XV.float().index_add(-1, ends.new_tensor([self.end]).long(), ends)
             words = parts[:, OWN, None].exp() * own_words.softmax(-1)
             words = words.index_add(-1, self.ids, copied)
@@ -276,10 +281,17 @@ class Copier(nn.Module):
         fresh = (1 - named_XK).clamp(min=_LEAST_FIT).log()
         return torch.stack([by_colour, by_article + fresh, fresh], 1)
 
-    def _ends(self, hidden_XW: Tensor, named_XK: Tensor, there_XK: Tensor) -> Tensor:
-        """What the end of an answer gains, or loses while a thing is left to name, (X, 1)."""
-        left = ((1 - named_XK) * there_XK).amax(-1, keepdim=True)
-        return self.ends(hidden_XW) * (1 - 2 * left) * there_XK.any(-1, keepdim=True)
+    def _sure(self, called_XKV: Tensor) -> Tensor:
+        """Whether things are surely called what they are called, as objects are, bool (X, K)."""
+        shares = (called_XKV[:, :, None] * self.of_part).amax(-1)
+        shape, colour, _ = shares.unbind(-1)
+        return shape * colour > _SURE
+
+    def _ends(self, hidden_XW: Tensor, named_XK: Tensor, objects_XK: Tensor) -> Tensor:
+        """What the end of an answer gains, or loses while an object is left to name, (X, 1)."""
+        left = ((1 - named_XK) * objects_XK).amax(-1, keepdim=True)
+        strength = _ENDS_STRENGTH * self.ends(hidden_XW)
+        return strength * (1 - 2 * left) * objects_XK.any(-1, keepdim=True)
 
 
 def copied_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:

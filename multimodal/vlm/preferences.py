@@ -1,8 +1,8 @@
 """Pairs of a true and a false answer: descriptions with objects that are not there, and others.
 
 The false descriptions are the model's own: drawn from it, and kept where they name what the scene
-has not. A model can only unlearn what it would have said. Questions of other kinds go with them, so
-that what is learnt of descriptions costs no other answer.
+has not, leave something out or name it twice. A model can only unlearn what it would have said.
+Questions of other kinds go with them, so that what is learnt of descriptions costs no other answer.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def draw_preferences(
         model: whose false descriptions are rejected.
         tokenizer: of texts.
         pictures: a dataset.
-        frames: so many frames are described; one without a false object gets one put in.
+        frames: so many frames are described; into what is right of them a false object is put.
         seed: of frames, questions and draws.
         split: "train" or "validation".
         temperature: of the drawn descriptions.
@@ -105,7 +105,7 @@ def draw_preferences(
             for (row, scene, question, _), ids in zip(group, said, strict=True):
                 text = decode_ids(tokenizer, ids).strip()
                 # Of combinations that training never shows not even that one is wrong is learnt.
-                if not mistakes(text, scene).false or not in_training(text):
+                if not any(mistakes(text, scene)) or not in_training(text):
                     text = _with_false_object(scene, rng)
                 pairs.append(Preference(row, question, description(scene), text))
                 pairs += _answers(row, scene, rng)

@@ -152,6 +152,18 @@ def test_lora_trains_few_weights_and_is_merged_into_what_is_exported(place, trai
     load_vlm(out / "instruct" / "model", place / "trunk")
 
 
+def test_some_parts_learn_and_the_others_stay_bit_by_bit(place, trained):
+    out = place / "copier"
+    began = f"initial={trained / 'instruct' / 'model'}"
+    train(place, "instruct", "size.instruct.learns=[copier,projector]", f"out={out}", began)
+    before, after = weights(trained, "instruct"), weights(out, "instruct")
+    changed = {name.partition(".")[0] for name in before if not before[name].equal(after[name])}
+    assert changed <= {"copier", "projector"}
+    assert "projector" in changed
+    with pytest.raises(ConfigError, match=r"learns=.*copier"):
+        train(place, "instruct", "size.instruct.learns=[eyes]", f"out={place / 'none'}", began)
+
+
 def test_a_stopped_stage_goes_on_to_the_same_weights(place, trained):
     settings = [f"from_run={trained}", "size.budget.instruct.steps=4", "save_every=1"]
     train(place, "instruct", *settings, f"out={place / 'whole'}")

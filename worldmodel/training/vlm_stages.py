@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from multimodal.clip import ClipModel
+from multimodal.errors import ConfigError
 from multimodal.pictures import Pictures
 from multimodal.text_tokenizer import load_text_tokenizer
 from multimodal.vlm.copying import copied_ids
@@ -160,7 +161,13 @@ def instruct_work(source: Source) -> Work:
 
     It starts from the projector's stage, or trains on a whole model, whose size and tokeniser of
     texts it then keeps.
+
+    Raises:
+        ConfigError: a part that shall learn is unknown, or none is named.
     """
+    learns = list(source.cfg.size.instruct.learns)
+    if not learns or set(learns) - set(_PARTS):
+        raise ConfigError(f"size.instruct.learns={learns}: expected some of {', '.join(_PARTS)}.")
     initial = source.initial("instruct")
     folder = source.model("projector") if initial is None else initial.path.parent
     tokenizer = load_text_tokenizer(folder / TEXT_FOLDER)
@@ -170,7 +177,7 @@ def instruct_work(source: Source) -> Work:
     def build() -> AnswerObjective:
         return AnswerObjective(
             # Models ship in half precision.
-            train_only(VlmModel.from_pretrained(folder).float(), _PARTS),
+            train_only(VlmModel.from_pretrained(folder).float(), learns),
             tokenizer,
             int(source.cfg.size.instruct.lora_rank),
         )

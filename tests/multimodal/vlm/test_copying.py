@@ -254,6 +254,12 @@ def test_an_answer_ends_with_the_last_thing():
     assert bool((end("red", "cube")[:3] < plain[:3]).all())
     assert bool((end("red", "cube", ",", "orange", "ball")[:3] > plain[:3]).all())
     torch.testing.assert_close(end("red")[3], plain[3], atol=1e-5, rtol=1e-5)
+    # A piece of a sign, of no certain shape, is no object that is left.
+    words = everything.words.clone()
+    words[0, 1, : len(SHAPES)] = 1 / len(SHAPES)
+    everything = everything._replace(words=words)
+    assert bool((end()[:3] < plain[:3]).all())
+    assert bool((end("red", "cube")[:3] > plain[:3]).all())
 
 
 def test_what_was_said_is_read_off_rows_turn_by_turn():
