@@ -51,6 +51,9 @@ _TAKES_AN: Final = [place for place, colour in enumerate(COLOURS) if article(col
 _LEAST = 1e-30
 # Of a thing that what was said does not fit: it is meant only where nothing else is there.
 _LEAST_FIT = 1e-6
+# How much more what was said counts than how sure the words for things are: shares of 1e-5, of a
+# thing that surely is called otherwise, would not outweigh a place that fits well.
+_SAID_STRENGTH = 4.0
 # What is surely called so much is an object: of a sign or a chart no shape is sure.
 _SURE = 0.98
 # An end is certain or impossible, which small weights learn to say only slowly.
@@ -152,11 +155,13 @@ class Copied(NamedTuple):
             (X, 4).
         which: log-probabilities of the things where it is a shape, a colour, an article;
             (X, 3, K).
+        ends: what the end of the answer gains by what is left to name (X,).
     """
 
     words: Tensor
     parts: Tensor
     which: Tensor
+    ends: Tensor
 
 
 class Copier(nn.Module):
@@ -238,7 +243,7 @@ class Copier(nn.Module):
             own_words = logits_XV.float().index_add(-1, ends.new_tensor([self.end]).long(), ends)
             words = parts[:, OWN, None].exp() * own_words.softmax(-1)
             words = words.index_add(-1, self.ids, copied)
-            return Copied(words.clamp(min=_LEAST).log(), parts, which)
+            return Copied(words.clamp(min=_LEAST).log(), parts, which, ends[:, 0])
 
     @property
     def shapes(self) -> Tensor:
@@ -279,6 +284,7 @@ class Copier(nn.Module):
         agrees = (just @ called_XKV.transpose(1, 2)).clamp(min=_LEAST_FIT).log()
         _, by_colour, by_article = (agrees * just.any(-1, keepdim=True)).unbind(1)
         fresh = (1 - named_XK).clamp(min=_LEAST_FIT).log()
+        by_colour, fresh = _SAID_STRENGTH * by_colour, _SAID_STRENGTH * fresh
         return torch.stack([by_colour, by_article + fresh, fresh], 1)
 
     def _sure(self, called_XKV: Tensor) -> Tensor:

@@ -131,7 +131,8 @@ class AnswerObjective(nn.Module):
             told["pointing"] = pointing_loss(middle, batch["looks"], barred)
         if copied is not None:
             labels = batch["copies"][:, 1:][said.rows, said.places]
-            told["copying"] = copying_loss(copied, labels)
+            ends = said.ids == self.model.marks.eos
+            told["copying"] = copying_loss(copied, labels, ends)
         loss = torch.stack([_WEIGHTS.get(name, 1.0) * each for name, each in told.items()]).sum()
         return {
             "loss": loss,
@@ -183,12 +184,16 @@ def pointing_loss(attended_BHLL: Tensor, looks_BL: Tensor, barred_XL: Tensor) ->
     return -(share / shares.sum(-1).clamp(min=1e-6)).clamp(min=1e-6).log().mean()
 
 
-def copying_loss(copied: Copied, labels_X2: Tensor) -> Tensor:
-    """How far it is from known what is copied, and from which thing, in nats.
+def copying_loss(copied: Copied, labels_X2: Tensor, ends_X: Tensor) -> Tensor:
+    """How far it is from known what is copied, from which thing, and what ends, in nats.
+
+    An answer's end is told from what is left to name alone: with the language model's own opinion,
+    which seldom errs in training, little would be learnt.
 
     Args:
         copied: of X places of answers.
         labels_X2: part and slot of what comes next, IGNORED where they are not known.
+        ends_X: whether that is the answer's end.
     """
     part, slot = labels_X2.unbind(-1)
     known = part != IGNORED
@@ -199,6 +204,10 @@ def copying_loss(copied: Copied, labels_X2: Tensor) -> Tensor:
     if bool(from_things.any()):
         which = copied.which[from_things, part[from_things] - SHAPE]
         loss = loss + F.nll_loss(which, slot[from_things])
+    own = known & (part == OWN)
+    if bool(own.any()):
+        ends = F.binary_cross_entropy_with_logits(copied.ends[own], ends_X[own].float())
+        loss = loss + ends
     return loss
 
 

@@ -219,7 +219,7 @@ def test_what_has_been_named_is_not_named_again():
     bare = of_thing(COLOUR)
     for part in (ARTICLE, COLOUR):
         after = of_thing(part, "a", "yellow", "ball", ",")
-        assert float((after[1] - bare[1]).detach()) < -5
+        assert float((after[1] - bare[1]).detach()) < -30
         torch.testing.assert_close(after[0] - after[2], bare[0] - bare[2], atol=1e-4, rtol=1e-4)
     every = of_thing(COLOUR, "red", "cube", "yellow", "ball", "orange", "triangle", ",")
     torch.testing.assert_close(every, bare, atol=1e-3, rtol=1e-3)
@@ -229,9 +229,7 @@ def test_a_shape_is_that_of_the_colour_before_it_and_a_colour_fits_its_article()
     assert int(of_thing(SHAPE).argmax()) == 1
     bare = of_thing(SHAPE)
     red = of_thing(SHAPE, "a", "red")
-    torch.testing.assert_close(
-        red[0] - red[1] - (bare[0] - bare[1]), torch.tensor(13.8), atol=0.1, rtol=0
-    )
+    assert float((red[0] - red[1] - (bare[0] - bare[1])).detach()) > 30
     # Another word between them, and the shape may be anything's.
     torch.testing.assert_close(of_thing(SHAPE, "red", "or"), bare)
     an = of_thing(COLOUR, "a", "yellow", "ball", ",", "an")
@@ -317,22 +315,24 @@ def test_training_tells_which_part_and_which_thing():
     logits, hidden = torch.randn(4, 40), torch.randn(4, 8)
     frames = torch.tensor([0, 0, 1, 1])
     told = torch.tensor([[OWN, 0], [SHAPE, 1], [COLOUR, 0], [IGNORED, IGNORED]])
+    ends = torch.tensor([True, False, False, False])
     optimizer = torch.optim.Adam(copier.parameters(), 0.05)
     for _ in range(200):
-        loss = copying_loss(copier(logits, hidden, things, frames), told)
+        loss = copying_loss(copier(logits, hidden, things, frames), told, ends)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     copied = copier(logits, hidden, things, frames)
     assert float(loss.detach()) < 0.05
+    assert float(copied.ends[0].detach()) > 3
     assert copied.parts[:3].argmax(-1).tolist() == [OWN, SHAPE, COLOUR]
     assert [int(copied.which[k, k - 1].argmax()) for k in (1, 2)] == [1, 0]
     assert int(copied.words[1].argmax()) == COPIED.index(SHAPES[1])
     assert int(copied.words[2].argmax()) == COPIED.index(COLOURS[2])
     unknown = torch.full((4, 2), IGNORED)
-    assert float(copying_loss(copied, unknown)) == 0
+    assert float(copying_loss(copied, unknown, ends)) == 0
     own = torch.tensor([[OWN, 0]]).expand(4, 2)
-    assert math.isfinite(float(copying_loss(copied, own).detach()))
+    assert math.isfinite(float(copying_loss(copied, own, ends).detach()))
 
 
 def test_a_tokeniser_that_cuts_a_word_in_pieces_leaves_nothing_to_copy():
