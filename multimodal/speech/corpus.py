@@ -58,6 +58,10 @@ _MORE_TIMBRES = (
 )  # fmt: skip
 # Of the real people whose language is another one this one is for validation.
 _STRANGER = "hy_fi_mv_diphone"
+# RHVoice's: three whose language is English, then three Russians, and one of the former for
+# validation. Its slt is festival's.
+_RHVOICE = ("alan", "bdl", "slt", "aleksandr", "anna", "elena")
+_UNHEARD = "clb"
 # The speakers of flite's kal16 and slt are those of two of festival's voices, so only the other two
 # of flite's are strangers in every respect.
 COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
@@ -77,8 +81,13 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
             for number, timbre in enumerate(_MORE_TIMBRES)
         ),
         *(Voice("foreign", name) for name in SPEAKERS if name != _STRANGER),
+        *(Voice("rhvoice", name) for name in _RHVOICE),
     ),
-    "validation": (*VOICES["validation"], Voice("foreign", _STRANGER)),
+    "validation": (
+        *VOICES["validation"],
+        Voice("foreign", _STRANGER),
+        Voice("rhvoice", _UNHEARD),
+    ),
     "test": (
         *(voice for voice in VOICES["test"] if voice.engine == "espeak-ng"),
         *(Voice("flite", name) for name in ("awb", "rms", "kal16", "slt")),
@@ -88,9 +97,17 @@ COMMAND_VOICES: Mapping[str, Sequence[Voice]] = {
 HEARD_SPEAKERS = frozenset({"kal16", "slt"})
 """Voices of the test whose speaker is heard in training, in the speech of another engine."""
 # An engine with few voices says more with each of them.
-_TIMES = {"espeak-ng": 1, "festival": 6, "flite": 4, "foreign": 4, "pico": 8, "piper": 2}
+_TIMES = {
+    "espeak-ng": 1,
+    "festival": 6,
+    "flite": 4,
+    "foreign": 4,
+    "pico": 8,
+    "piper": 2,
+    "rhvoice": 6,
+}
 # How often an engine is heard; the others once.
-_SHARES = {"espeak-ng": 2, "foreign": 2}
+_SHARES = {"espeak-ng": 2, "foreign": 2, "rhvoice": 2}
 
 _log = logging.getLogger(__name__)
 
@@ -175,8 +192,8 @@ def together(*corpora: SpokenCommands) -> SpokenCommands:
 def engine_weights(utterances: Sequence[Spoken]) -> NDArray[np.float64]:
     """How often to hear each utterance, so that no engine drowns the others.
 
-    eSpeak has dozens of voices that are all of a kind, and foreigners are many but have accents;
-    either counts as much as two other engines.
+    eSpeak has dozens of voices that are all of a kind, foreigners are many but have accents, and
+    RHVoice's are many; each of them counts as much as two other engines.
 
     Returns:
         float64 (N,), of sum 1.

@@ -3,16 +3,9 @@
 import pytest
 import torch
 
+from multimodal.audio.accents import ACCENTS, Sound, accented
 from multimodal.audio.engines import Voice, available, speak, speak_many
-from multimodal.audio.foreign import (
-    ACCENTS,
-    SPEAKERS,
-    Sound,
-    accented,
-    installed,
-    pronounced,
-    say_foreign,
-)
+from multimodal.audio.foreign import SPEAKERS, installed, pronounced, say_foreign
 from multimodal.errors import AudioError
 from multimodal.speech.corpus import COMMAND_VOICES
 

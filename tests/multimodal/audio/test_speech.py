@@ -44,6 +44,20 @@ def test_pico_says_one_text_as_it_says_many():
         speak("push the red cube", Voice("pico", "xx-XX"))
 
 
+@pytest.mark.skipif(
+    not available("rhvoice", "bdl"), reason="apt-get install rhvoice rhvoice-english (non-free)"
+)
+def test_rhvoice_speaks_faster_and_refuses_a_voice_it_would_silently_replace():
+    voice = Voice("rhvoice", "bdl")
+    slow, rate_hz = speak("push the red cube", voice, speed=0.8)
+    fast, _ = speak("push the red cube", voice, speed=1.3)
+    assert 0.5 * rate_hz < len(fast) < 0.8 * len(slow)
+    assert not torch.equal(*(speak("push", voice, pitch=pitch)[0][:4000] for pitch in (20, 80)))
+    assert not available("rhvoice", "nobody")
+    with pytest.raises(AudioError, match="rhvoice has no voice 'nobody'"):
+        speak("hello", Voice("rhvoice", "nobody"))
+
+
 @needs_espeak
 def test_an_unknown_voice_is_refused():
     with pytest.raises(AudioError, match="nobody"):
