@@ -16,7 +16,7 @@ from worldmodel.evaluation.clip import COMBINATIONS, classify, recall
 from worldmodel.evaluation.run import run
 from worldmodel.evaluation.vlm import exact_matches
 from worldmodel.evaluation.vlm_cases import Case, Guesser, ask_cases, open_flat
-from worldmodel.evaluation.vlm_descriptions import held_out_scenes
+from worldmodel.evaluation.vlm_descriptions import held_out_scenes, left_over
 from worldmodel.reader_card import pack_reader, write_reader_card
 from worldmodel.readers import load_clip, load_vlm
 from worldmodel.training.run import run as train
@@ -177,6 +177,15 @@ def test_the_vlm_is_packed_measured_and_described(place):
     assert figures["described_objects"] == sum(len(scene.objects) for scene in shown.scenes)
     assert "| `vlm_count` |" in write_reader_card(packed, out, "worldmodel evaluate").read_text()
     assert load_vlm(packed, place / "trunk").answer(FRAME[0], "How many?", ["1", "2"]) in ("1", "2")
+
+
+def test_mistakes_that_are_left_are_counted_against_those_before_or_one():
+    two, none, one = np.array([2.0, 0, 2]), np.zeros(3), np.array([1.0, 0, 0])
+    half = left_over(np.array([0.0, 0, 2]), two, 200)
+    assert (half["value"], half["count"]) == (0.5, 3)
+    assert half["low"] <= 0.5 <= half["high"]
+    assert left_over(none, none, 200) == {"value": 0.0, "low": 0.0, "high": 0.0, "count": 3}
+    assert left_over(one, none, 200)["value"] == 1.0
 
 
 def test_a_model_that_was_trained_on_keeps_the_account_of_what_it_began_with(place):

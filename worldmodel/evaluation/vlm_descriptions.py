@@ -26,7 +26,7 @@ from multimodal.vlm.descriptions import Mistakes, describe, description, mistake
 from worldmodel.evaluation.picture_page import Example
 from worldmodel.intervals import Interval, ratio_interval
 
-__all__ = ["Described", "held_out_scenes", "measure_descriptions"]
+__all__ = ["Described", "held_out_scenes", "left_over", "measure_descriptions"]
 
 Say = Callable[[Sequence[NDArray[np.uint8]], Sequence[str]], list[str]]
 """What a model answers: clips uint8 (T, H, W, 3) and as many questions to answers."""
@@ -121,8 +121,7 @@ def measure_descriptions(
         had = _counted(earlier, shown.scenes)
         report |= _figures(had, "_before", cfg)
         for name, left, of in zip(Mistakes._fields, now.T, had.T, strict=True):
-            if of.sum() > 0:
-                report[f"{name}_objects_ratio"] = _paired_ratio(left, of, cfg)
+            report[f"{name}_objects_ratio"] = left_over(left, of, int(cfg.resamples))
         for record, text in zip(records, earlier, strict=True):
             record["said_before"] = text
     wrong = np.argsort(~now.any(1), kind="stable")[: _SHOWN // 2]
@@ -148,19 +147,30 @@ def _figures(
     return figures | {f"whole_descriptions{when}": whole}
 
 
-def _paired_ratio(
-    top: NDArray[np.float64], bottom: NDArray[np.float64], cfg: DictConfig
+def left_over(
+    now: NDArray[np.float64], before: NDArray[np.float64], resamples: int
 ) -> dict[str, float]:
-    """Interval of a ratio of sums over the same cases, also where a case's bottom is zero."""
+    """How many mistakes there are for each that there was.
+
+    Where there was none before, those of now are counted against one: none at all is 0, the least
+    that can be, and a model that makes its first mistake is not as good as before.
+
+    Args:
+        now: mistakes in each case, (N,).
+        before: in the same cases, (N,).
+        resamples: of the bootstrap.
+
+    Returns:
+        value, the 95% interval low to high over paired cases, and count.
+    """
     rng = np.random.default_rng(0)
     ratios = []
-    for _ in range(int(cfg.resamples)):
-        drawn = rng.integers(len(top), size=len(top))
-        if (below := bottom[drawn].sum()) > 0:
-            ratios.append(top[drawn].sum() / below)
+    for _ in range(resamples):
+        drawn = rng.integers(len(now), size=len(now))
+        ratios.append(now[drawn].sum() / max(1.0, before[drawn].sum()))
     low, high = np.percentile(ratios, [2.5, 97.5])
-    value = float(top.sum() / bottom.sum())
-    return {"value": value, "low": float(low), "high": float(high), "count": len(top)}
+    value = float(now.sum() / max(1.0, before.sum()))
+    return {"value": value, "low": float(low), "high": float(high), "count": len(now)}
 
 
 def _interval(values: NDArray[Any], cfg: DictConfig) -> dict[str, float]:
