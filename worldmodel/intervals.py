@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-__all__ = ["Interval", "median_interval", "ratio_interval"]
+__all__ = ["Interval", "mean_figure", "median_interval", "ratio_interval"]
 
 
 class Interval(NamedTuple):
@@ -68,6 +68,18 @@ def ratio_interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Interval(value, float(interval.low), float(interval.high), len(top))
+
+
+def mean_figure(values: NDArray[Any], resamples: int) -> dict[str, float]:
+    """The mean over cases with its interval, as reports hold it: value, low, high and count.
+
+    Args:
+        values: (E,), one number per case; E at least 1.
+        resamples: bootstrap resamples.
+    """
+    interval = ratio_interval(values, resamples=resamples)
+    assert interval is not None
+    return dict(interval._asdict())
 
 
 def median_interval(

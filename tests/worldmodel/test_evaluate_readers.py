@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from multimodal.errors import CheckpointError, DatasetError
+from multimodal.errors import CheckpointError, ConfigError, DatasetError
 from multimodal.language import HELD_OUT_COMBINATIONS, Question, Scene, is_held_out_template
 from multimodal.language.scene import SceneObject
+from multimodal.store import EpisodeStore, StoreSettings
 from multimodal.vlm.descriptions import description, mistakes
 from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_text, save_trunk
 from worldmodel.cli import composed
@@ -16,7 +18,11 @@ from worldmodel.evaluation.clip import COMBINATIONS, classify, recall
 from worldmodel.evaluation.run import run
 from worldmodel.evaluation.vlm import exact_matches
 from worldmodel.evaluation.vlm_cases import Case, Guesser, ask_cases, open_flat
-from worldmodel.evaluation.vlm_descriptions import held_out_scenes, left_over
+from worldmodel.evaluation.vlm_descriptions import (
+    held_out_scenes,
+    left_over,
+    measure_descriptions,
+)
 from worldmodel.reader_card import pack_reader, write_reader_card
 from worldmodel.readers import load_clip, load_vlm
 from worldmodel.training.run import run as train
@@ -152,6 +158,47 @@ def test_scenes_to_describe_are_held_out_starts_and_more_than_were_recorded(plac
     assert len({frame.tobytes() for frame in shown.frames}) == 15
     train = {frame.tobytes() for frame in flat.frames[flat.starts[flat.episodes("train")]]}
     assert not train & {frame.tobytes() for frame in shown.frames}
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_no_scenes_to_describe_are_refused(place, count):
+    with pytest.raises(ConfigError, match=f"descriptions={count}"):
+        held_out_scenes(place / "scenes", count)
+
+
+def test_scenes_of_an_unknown_world_or_with_none_held_out_are_refused(place, tmp_path):
+    held = EpisodeStore.open(place, "scenes")
+    recording = held.metadata["recording"]
+
+    def stored(name, metadata, split):
+        store = EpisodeStore.create(tmp_path, name, StoreSettings(metadata=metadata))
+        store.append([held[held.indices(split)[0]]])
+        return tmp_path / name
+
+    for name, metadata, split in (
+        ("unnamed", {}, "test"),
+        ("training", {"recording": recording}, "train"),
+    ):
+        with pytest.raises(DatasetError, match="worldmodel record"):
+            held_out_scenes(stored(name, metadata, split), 3)
+    misspelt = {"recording": {**recording, "world": "worldmodel/Posh-v0"}}
+    with pytest.raises(ConfigError, match=r"worldmodel/Posh-v0.*cannot be made"):
+        held_out_scenes(stored("misspelt", misspelt, "test"), 3)
+
+
+def test_wrong_descriptions_are_shown_first_and_right_ones_for_the_rest(place):
+    scenes = place / "scenes"
+    shown = held_out_scenes(scenes, 12)
+    true = [description(scene) for scene in shown.scenes]
+    cfg = OmegaConf.create({"scenes": str(scenes), "descriptions": 12, "resamples": 20})
+    for wrong in ((), (7,), (2, 5, 7, 9)):
+        said = ["nothing" if k in wrong else text for k, text in enumerate(true)]
+        figures, _, examples = measure_descriptions(lambda *_, said=said: said, None, cfg)
+        assert figures["whole_descriptions"]["value"] == pytest.approx(1 - len(wrong) / 12)
+        assert len(examples) == 6
+        assert len({each.frames.tobytes() for each in examples}) == 6
+        assert [each.answer for each in examples].count("nothing") == min(3, len(wrong))
+        assert all(each.answer == "nothing" for each in examples[: min(3, len(wrong))])
 
 
 def test_the_vlm_is_packed_measured_and_described(place):

@@ -32,7 +32,7 @@ from worldmodel.evaluation.vlm_cases import (
     training_questions,
 )
 from worldmodel.evaluation.vlm_descriptions import Say, measure_descriptions
-from worldmodel.intervals import Interval, ratio_interval
+from worldmodel.intervals import mean_figure
 from worldmodel.readers import load_vlm
 from worldmodel.runs import RunDirectory
 
@@ -129,7 +129,7 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
     if earlier is not None:
         texts = [case.question.text for case in cases]
         had = exact_matches(cases, say(earlier, [c.frames for c in cases], texts, looked))
-        report["dpo_accuracy_loss"] = _interval(had - right, cfg)
+        report["dpo_accuracy_loss"] = mean_figure(had - right, cfg.resamples)
     report |= _answer_ms(vlm, cases)
     records = [_record(case, said) for case, said in zip(cases, answers, strict=True)]
     directory.write_json("answers.json", records)
@@ -173,11 +173,13 @@ def _by_group(
     report = {}
     for group in dict.fromkeys(groups.tolist()):
         mine = groups == group
-        report[f"{prefix}_{group}"] = _interval(right[mine], cfg)
+        report[f"{prefix}_{group}"] = mean_figure(right[mine], cfg.resamples)
         for name, chosen in (("seen", mine & ~unseen), ("unseen", mine & unseen)):
             if chosen.any():
-                report[f"{prefix}_{group}_{name}_combinations"] = _interval(right[chosen], cfg)
-    report[f"{prefix}_all"] = _interval(right, cfg)
+                report[f"{prefix}_{group}_{name}_combinations"] = mean_figure(
+                    right[chosen], cfg.resamples
+                )
+    report[f"{prefix}_all"] = mean_figure(right, cfg.resamples)
     return report
 
 
@@ -196,17 +198,17 @@ def _controls(
     shuffled = exact_matches(cases, say(vlm, _exchanged(cases), texts, looked))
     guessed = exact_matches(cases, [guesser.answer(case.question) for case in cases])
     report = {
-        "vlm_blank": _interval(blank, cfg),
-        "vlm_shuffled": _interval(shuffled, cfg),
-        "vlm_language_only": _interval(guessed, cfg),
-        "vlm_blank_over_language_only": _interval(blank - guessed, cfg),
-        "vlm_over_shuffled": _interval(right - shuffled, cfg),
+        "vlm_blank": mean_figure(blank, cfg.resamples),
+        "vlm_shuffled": mean_figure(shuffled, cfg.resamples),
+        "vlm_language_only": mean_figure(guessed, cfg.resamples),
+        "vlm_blank_over_language_only": mean_figure(blank - guessed, cfg.resamples),
+        "vlm_over_shuffled": mean_figure(right - shuffled, cfg.resamples),
     }
     for group in dict.fromkeys(case.group for case in cases):
         mine = np.array([case.group == group for case in cases])
-        report[f"vlm_{group}_blank"] = _interval(blank[mine], cfg)
-        report[f"vlm_{group}_shuffled"] = _interval(shuffled[mine], cfg)
-        report[f"vlm_{group}_language_only"] = _interval(guessed[mine], cfg)
+        report[f"vlm_{group}_blank"] = mean_figure(blank[mine], cfg.resamples)
+        report[f"vlm_{group}_shuffled"] = mean_figure(shuffled[mine], cfg.resamples)
+        report[f"vlm_{group}_language_only"] = mean_figure(guessed[mine], cfg.resamples)
     return report
 
 
@@ -238,12 +240,6 @@ def _answer_ms(vlm: VisualAnswerer, cases: Sequence[Case]) -> dict[str, dict[str
         figure = {"value": float(value), "low": float(low), "high": float(high)}
         report[name] = figure | {"count": len(times) - 1}
     return report
-
-
-def _interval(values: NDArray[np.float64], cfg: DictConfig) -> dict[str, float]:
-    interval: Interval | None = ratio_interval(values, resamples=cfg.resamples)
-    assert interval is not None
-    return dict(interval._asdict())
 
 
 def _record(case: Case, answer: str) -> dict[str, Any]:

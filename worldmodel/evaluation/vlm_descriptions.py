@@ -10,29 +10,32 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from multimodal.errors import DatasetError
+from multimodal.errors import ConfigError, DatasetError
 from multimodal.language import Scene
 from multimodal.splits import seeds_of
 from multimodal.store import EpisodeStore
 from multimodal.vlm.descriptions import Mistakes, describe, description, mistakes
 from worldmodel.evaluation.picture_page import Example
-from worldmodel.intervals import Interval, ratio_interval
+from worldmodel.intervals import mean_figure
 
 __all__ = ["Described", "held_out_scenes", "left_over", "measure_descriptions"]
 
 Say = Callable[[Sequence[NDArray[np.uint8]], Sequence[str]], list[str]]
 """What a model answers: clips uint8 (T, H, W, 3) and as many questions to answers."""
-# At once: a model holds what it sees of them in memory.
+# Answered at once. It bounds what answering takes on the way; `Looked` keeps what is seen of all
+# frames to the end, so that the model before need not look again.
 _BATCH = 256
 _SHOWN = 6
+# Where worlds are made; named, not imported, as that folder lies above this one.
+_WORLDS = "envs.adapter"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +69,12 @@ def held_out_scenes(path: Path | str, count: int) -> Described:
         count: so many scenes; the first are those that it holds.
 
     Raises:
+        ConfigError: less than one scene, or a world that cannot be made as it was recorded.
         DatasetError: it does not say how it was recorded, or has no episode of the test split.
+        RenderingError: there is no offscreen OpenGL to draw the scenes with.
     """
+    if count < 1:
+        raise ConfigError(f"descriptions={count}: expected one held-out scene at least.")
     store = EpisodeStore.open(Path(path).parent, Path(path).name)
     recording, held_out = store.metadata.get("recording"), store.indices("test")
     if not recording or not held_out:
@@ -75,11 +82,8 @@ def held_out_scenes(path: Path | str, count: int) -> Described:
             f"{path} names no world that it was recorded from, or holds no episode of the test "
             "split; record it with `worldmodel record`, with more episodes."
         )
-    world: gymnasium.Env[Any, Any] = gymnasium.make(
-        f"envs:{recording['world']}",
-        size_px=recording["size_px"],
-        disable_env_checker=True,
-        **json.loads(recording["options"]),
+    world = import_module(_WORLDS).make_world(
+        recording["world"], recording["size_px"], **json.loads(recording["options"])
     )
     seeds = seeds_of("test", count, min(store.records[k].seed for k in held_out))
     starts = [world.reset(seed=seed) for seed in seeds]
@@ -124,11 +128,11 @@ def measure_descriptions(
             report[f"{name}_objects_ratio"] = left_over(left, of, int(cfg.resamples))
         for record, text in zip(records, earlier, strict=True):
             record["said_before"] = text
-    wrong = np.argsort(~now.any(1), kind="stable")[: _SHOWN // 2]
+    wrong = np.flatnonzero(now.any(1))[: _SHOWN // 2]
     right = np.flatnonzero(~now.any(1))[: _SHOWN - len(wrong)]
     examples = [
         Example(shown.frames[k][None], shown.requests[k], records[k]["true"], said[k])
-        for k in dict.fromkeys([*wrong.tolist(), *right.tolist()])
+        for k in (*wrong.tolist(), *right.tolist())
     ]
     return report, records, examples
 
@@ -141,9 +145,9 @@ def _counted(said: Sequence[str], scenes: Sequence[Scene]) -> NDArray[np.float64
 def _figures(
     counted: NDArray[np.float64], when: str, cfg: DictConfig
 ) -> dict[str, dict[str, float]]:
-    whole = _interval((counted == 0).all(1), cfg)
+    whole = mean_figure((counted == 0).all(1), cfg.resamples)
     each = zip(Mistakes._fields, counted.T, strict=True)
-    figures = {f"{name}_objects{when}": _interval(values, cfg) for name, values in each}
+    figures = {f"{name}_objects{when}": mean_figure(values, cfg.resamples) for name, values in each}
     return figures | {f"whole_descriptions{when}": whole}
 
 
@@ -153,7 +157,7 @@ def left_over(
     """How many mistakes there are for each that there was.
 
     Where there was none before, those of now are counted against one: none at all is 0, the least
-    that can be, and a model that makes its first mistake is not as good as before.
+    that can be, and a first mistake is 1, as if there had been one before.
 
     Args:
         now: mistakes in each case, (N,).
@@ -171,12 +175,6 @@ def left_over(
     low, high = np.percentile(ratios, [2.5, 97.5])
     value = float(now.sum() / max(1.0, before.sum()))
     return {"value": value, "low": float(low), "high": float(high), "count": len(now)}
-
-
-def _interval(values: NDArray[Any], cfg: DictConfig) -> dict[str, float]:
-    interval: Interval | None = ratio_interval(values, resamples=cfg.resamples)
-    assert interval is not None
-    return dict(interval._asdict())
 
 
 def _certain(value: float, count: int) -> dict[str, float]:
