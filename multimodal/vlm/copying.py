@@ -156,12 +156,14 @@ class Copied(NamedTuple):
         which: log-probabilities of the things where it is a shape, a colour, an article;
             (X, 3, K).
         ends: what the end of the answer gains by what is left to name (X,).
+        objects: bool (X,), where a thing is surely an object; elsewhere the end gains nothing.
     """
 
     words: Tensor
     parts: Tensor
     which: Tensor
     ends: Tensor
+    objects: Tensor
 
 
 class Copier(nn.Module):
@@ -243,7 +245,8 @@ class Copier(nn.Module):
             own_words = logits_XV.float().index_add(-1, ends.new_tensor([self.end]).long(), ends)
             words = parts[:, OWN, None].exp() * own_words.softmax(-1)
             words = words.index_add(-1, self.ids, copied)
-            return Copied(words.clamp(min=_LEAST).log(), parts, which, ends[:, 0])
+            likely = words.clamp(min=_LEAST).log()
+            return Copied(likely, parts, which, ends[:, 0], objects.any(-1))
 
     @property
     def shapes(self) -> Tensor:

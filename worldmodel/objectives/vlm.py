@@ -188,7 +188,8 @@ def copying_loss(copied: Copied, labels_X2: Tensor, ends_X: Tensor) -> Tensor:
     """How far it is from known what is copied, from which thing, and what ends, in nats.
 
     An answer's end is told from what is left to name alone: with the language model's own opinion,
-    which seldom errs in training, little would be learnt.
+    which seldom errs in training, little would be learnt. Where nothing is surely an object, as on
+    signs and charts, there is nothing to tell it from.
 
     Args:
         copied: of X places of answers.
@@ -204,9 +205,9 @@ def copying_loss(copied: Copied, labels_X2: Tensor, ends_X: Tensor) -> Tensor:
     if bool(from_things.any()):
         which = copied.which[from_things, part[from_things] - SHAPE]
         loss = loss + F.nll_loss(which, slot[from_things])
-    own = known & (part == OWN)
-    if bool(own.any()):
-        ends = F.binary_cross_entropy_with_logits(copied.ends[own], ends_X[own].float())
+    told = known & (part == OWN) & copied.objects
+    if bool(told.any()):
+        ends = F.binary_cross_entropy_with_logits(copied.ends[told], ends_X[told].float())
         loss = loss + ends
     return loss
 

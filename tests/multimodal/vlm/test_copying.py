@@ -335,6 +335,27 @@ def test_training_tells_which_part_and_which_thing():
     assert math.isfinite(float(copying_loss(copied, own, ends).detach()))
 
 
+def test_where_answers_end_is_learnt_only_where_something_is_surely_an_object():
+    """Of a sign nothing can be told about ends, and its answers do not dilute what can be."""
+    torch.manual_seed(8)
+    copier, things = Copier(8, list(range(len(COPIED))), END), shown()
+    logits, hidden = torch.randn(4, 40), torch.randn(4, 8)
+    # The first frame shows objects; the second a sign, of no certain shape.
+    words = things.words.clone()
+    words[1, :, : len(SHAPES)] = 1 / len(SHAPES)
+    frames, ends = torch.tensor([0, 1, 1, -1]), torch.tensor([True, True, False, False])
+    copied = copier(logits, hidden, things._replace(words=words), frames)
+    assert copied.objects.tolist() == [True, False, False, False]
+    own, unknown = torch.tensor([OWN, 0]), torch.tensor([IGNORED, IGNORED])
+    part = -copied.parts[:, OWN]
+    signs = copying_loss(copied, torch.stack([unknown, own, own, own]), ends)
+    torch.testing.assert_close(signs, part[1:].mean())
+    every = copying_loss(copied, torch.stack([own, own, own, own]), ends)
+    alone = copying_loss(copied, torch.stack([own, unknown, unknown, unknown]), ends)
+    torch.testing.assert_close(every - part.mean(), alone - part[0])
+    assert float((alone - part[0]).detach()) > 0.1
+
+
 def test_a_tokeniser_that_cuts_a_word_in_pieces_leaves_nothing_to_copy():
     assert copied_ids(train_text_tokenizer(["a red cube"] * 9, vocab_size=300)) == []
 
