@@ -1,6 +1,6 @@
-"""Pairs of a true and a false answer: descriptions with objects that are not there, and others.
+"""Pairs of a true and a wrong answer: descriptions and answers to other questions.
 
-The false descriptions are the model's own: drawn from it, and kept where they name what the scene
+The wrong descriptions are the model's own: drawn from it, and kept where they name what the scene
 has not, leave something out or name it twice. A model can only unlearn what it would have said.
 Questions of other kinds go with them, so that what is learnt of descriptions costs no other answer.
 """
@@ -68,7 +68,7 @@ def draw_preferences(
     """Pairs about frames of a split.
 
     Args:
-        model: whose false descriptions are rejected.
+        model: whose wrong descriptions, with false, missing or doubled objects, are rejected.
         tokenizer: of texts.
         pictures: a dataset.
         frames: so many frames are described; into what is right of them a false object is put.

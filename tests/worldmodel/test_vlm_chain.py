@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from multimodal.errors import CheckpointError, ConfigError, FrameError
+from multimodal.vlm.model import VlmModel
 from tests.worldmodel.vlm_recordings import TINY, record_scenes, save_eyes, save_text, save_trunk
+from worldmodel.checkpoint import write_manifest
 from worldmodel.cli import composed
 from worldmodel.readers import load_clip, load_vlm
 from worldmodel.training.run import run
@@ -152,16 +154,51 @@ def test_lora_trains_few_weights_and_is_merged_into_what_is_exported(place, trai
     load_vlm(out / "instruct" / "model", place / "trunk")
 
 
+def sure_of_words(trained, folder):
+    """What was trained, but sure what things are called: its words are large."""
+    shutil.copytree(trained / "instruct" / "model", folder)
+    model = VlmModel.from_pretrained(folder)
+    model.language.get_input_embeddings().weight.data.mul_(100)
+    model.save_pretrained(folder)
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, "instruct")
+    return folder
+
+
 def test_some_parts_learn_and_the_others_stay_bit_by_bit(place, trained):
-    out = place / "copier"
+    out, began = place / "copier", sure_of_words(trained, place / "sure")
+    learns = "size.instruct.learns=[copier,projector]"
+    train(place, "instruct", learns, f"out={out}", f"initial={began}")
+    before, after = load_file(began / "model.safetensors"), weights(out, "instruct")
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert {name.partition(".")[0] for name in changed} == {"copier", "projector"}
+    assert "copier.ends.weight" in changed
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["size.instruct.learns=[eyes]"], r"learns=.*copier"),
+        (["size.instruct.learns=[]"], r"learns=.*copier"),
+        (["size.instruct.learns=[copier]", "size.instruct.lora_rank=8"], "lora_rank=8 trains"),
+    ],
+)
+def test_parts_that_cannot_learn_are_refused(place, trained, settings, message):
     began = f"initial={trained / 'instruct' / 'model'}"
-    train(place, "instruct", "size.instruct.learns=[copier,projector]", f"out={out}", began)
-    before, after = weights(trained, "instruct"), weights(out, "instruct")
-    changed = {name.partition(".")[0] for name in before if not before[name].equal(after[name])}
-    assert changed <= {"copier", "projector"}
-    assert "projector" in changed
-    with pytest.raises(ConfigError, match=r"learns=.*copier"):
-        train(place, "instruct", "size.instruct.learns=[eyes]", f"out={place / 'none'}", began)
+    with pytest.raises(ConfigError, match=message):
+        train(place, "instruct", *settings, f"out={place / 'none'}", began)
+
+
+def test_a_copier_that_a_model_lacks_does_not_learn_alone(place, trained):
+    model = VlmModel.from_pretrained(trained / "instruct" / "model")
+    bare = VlmModel.from_config({**model.config, "copied": []})
+    shutil.copytree(trained / "instruct" / "model", place / "bare")
+    bare.save_pretrained(place / "bare")
+    (place / "bare" / "manifest.json").unlink()
+    write_manifest(place / "bare", "instruct")
+    settings = [f"initial={place / 'bare'}", f"out={place / 'none'}"]
+    with pytest.raises(ConfigError, match="copies no words"):
+        train(place, "instruct", "size.instruct.learns=[copier]", *settings)
 
 
 def test_a_stopped_stage_goes_on_to_the_same_weights(place, trained):

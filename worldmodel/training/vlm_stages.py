@@ -157,36 +157,47 @@ def instruct_inputs(source: Source) -> dict[str, Any]:
 
 
 def instruct_work(source: Source) -> Work:
-    """Answers to questions: tower, projector and language model learn together.
+    """Answers to questions: the parts of the model that `size.instruct.learns` names learn.
 
     It starts from the projector's stage, or trains on a whole model, whose size and tokeniser of
     texts it then keeps.
 
     Raises:
-        ConfigError: a part that shall learn is unknown, or none is named.
+        ConfigError: a part that shall learn is unknown, none is named or the model has none of
+            them, or LoRA shall train a language model that is not among them.
     """
-    learns = list(source.cfg.size.instruct.learns)
+    learns, rank = list(source.cfg.size.instruct.learns), int(source.cfg.size.instruct.lora_rank)
     if not learns or set(learns) - set(_PARTS):
         raise ConfigError(f"size.instruct.learns={learns}: expected some of {', '.join(_PARTS)}.")
+    if rank > 0 and "language" not in learns:
+        raise ConfigError(
+            f"size.instruct.lora_rank={rank} trains the language model, which is not in "
+            f"size.instruct.learns={learns}; name it there, or set lora_rank=0."
+        )
     initial = source.initial("instruct")
     folder = source.model("projector") if initial is None else initial.path.parent
     tokenizer = load_text_tokenizer(folder / TEXT_FOLDER)
     config = VlmModel.load_config(folder)
     eyes(source).require(config["trunk"], config["reader"], str(folder))
+    if set(learns) == {"copier"} and not (config.get("slots") and config.get("copied")):
+        raise ConfigError(
+            f"size.instruct.learns={learns}: the model in {folder} copies no words, so nothing of "
+            "it would learn; name other parts."
+        )
 
     def build() -> AnswerObjective:
         return AnswerObjective(
             # Models ship in half precision.
             train_only(VlmModel.from_pretrained(folder).float(), learns),
             tokenizer,
-            int(source.cfg.size.instruct.lora_rank),
+            rank,
         )
 
     return _answers(source, build, tokenizer, FrameTokens.of(config))
 
 
 def preference_work(source: Source) -> Work:
-    """True descriptions over the model's own false ones."""
+    """True descriptions over the model's own wrong ones: with false, missing or doubled objects."""
     folder = source.model("instruct")
     tokenizer = load_text_tokenizer(folder / TEXT_FOLDER)
     pictures, size = pictures_of(source), source.cfg.size.preference
