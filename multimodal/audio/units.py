@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from multimodal import fsq
 from multimodal.audio.log_mel import BANDS, log_mel
-from multimodal.errors import AudioError
+from multimodal.errors import AudioError, ConfigError
 from multimodal.image_codes import REACH
 from multimodal.speech.model import FRAMES_A_STEP, LETTERS, Near, SpeechModel, levelled
 
@@ -77,13 +77,20 @@ class SpeechUnits(ModelMixin, ConfigMixin):
         """Take over the first layers of a trained recogniser of the same width.
 
         Raises:
-            RuntimeError: of another width or fewer blocks.
+            ConfigError: of another width, or with more or fewer blocks.
         """
+        theirs, mine = recogniser.config, self.config
+        if (theirs.d_model, len(recogniser.near)) != (mine.width, len(self.blocks)):
+            raise ConfigError(
+                f"units of width={mine.width} and near={len(self.blocks)} cannot start from a "
+                f"recogniser of width {theirs.d_model} with {len(recogniser.near)} blocks: set "
+                "size.speech_units.width and .near to these, or size.speech_units.start=null."
+            )
         encoder: Any = recogniser.model.encoder
         self.conv1.load_state_dict(encoder.conv1.state_dict())
         self.conv2.load_state_dict(encoder.conv2.state_dict())
-        for mine, theirs in zip(self.blocks, recogniser.near, strict=True):
-            mine.load_state_dict(theirs.state_dict())
+        for own, other in zip(self.blocks, recogniser.near, strict=True):
+            own.load_state_dict(other.state_dict())
 
     def states(self, features: Tensor) -> Tensor:
         """What is heard around every 40 ms: float (B, F / 4, width) of features (B, 80, F)."""

@@ -8,8 +8,10 @@ from multimodal.audio.speech import SpeechCorpus, Utterance
 from multimodal.audio.unit_rows import UnitRows, pad_rows
 from multimodal.audio.units import FRAMES, SpeechUnits, unit_features
 from multimodal.audio.waveform import write_wav
-from multimodal.errors import AudioError
+from multimodal.errors import AudioError, ConfigError
 from multimodal.speech.model import SpeechModel, speech_config
+from worldmodel.checkpoint import resolve
+from worldmodel.cli import composed
 from worldmodel.objectives.speech_units import SpeechUnitsObjective
 
 
@@ -66,8 +68,17 @@ def test_it_begins_as_the_recogniser_hears(speech):
         assert not torch.allclose(units.states(features), heard[0])
         units.start_from(recogniser)
         assert torch.allclose(units.states(features), heard[0], atol=1e-5)
-    with pytest.raises(RuntimeError):
-        SpeechUnits(width=8, near=1).start_from(recogniser)
+    for width, near in ((8, 1), (16, 2)):
+        with pytest.raises(ConfigError, match="width 16 with 1 blocks"):
+            SpeechUnits(width=width, near=near).start_from(recogniser)
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "base"])
+def test_units_of_every_size_fit_the_ears_that_they_start_from(size):
+    cfg = composed("train", [f"size={size}"]).size.speech_units
+    if cfg.start is not None:
+        ears = SpeechModel.from_pretrained(resolve(cfg.start) / "recogniser")
+        SpeechUnits(int(cfg.width), int(cfg.near)).start_from(ears)
 
 
 def test_too_short_or_malformed_sound_is_refused(units):
