@@ -56,18 +56,17 @@ def generate(
     if cached:
         cache = StaticCache(config=model.language.config, max_cache_len=length + tokens)
     said = torch.full((batch, tokens), model.marks.eos, device=ids_BL.device)
-    copier = model.copier if shown is not None else None
-    words = None if copier is None else Said.nothing(batch, copier.ids)
+    words = None if model.copier is None else Said.nothing(batch, model.copier.ids)
     ended = torch.zeros(batch, dtype=torch.bool, device=ids_BL.device)
     fresh, begin = embedded, 0
     for step in range(tokens):
         hidden = _last_hidden(model, fresh, begin, cache)
         logits = model.language.get_output_embeddings()(hidden).float()
-        if copier is not None and shown is not None and words is not None:
-            logits = copier(logits, hidden, shown, last, words).words
+        if model.copier is not None and shown is not None:
+            logits = model.copier(logits, hidden, shown, last, words).words
         chosen = _pick(logits, temperature, generator)
-        if copier is not None and words is not None:
-            words = words.then(chosen, copier.ids)
+        if model.copier is not None and words is not None:
+            words = words.then(chosen, model.copier.ids)
         said[:, step] = torch.where(ended, model.marks.eos, chosen)
         ended |= chosen == model.marks.eos
         if bool(ended.all()):
