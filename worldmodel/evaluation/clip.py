@@ -28,7 +28,7 @@ from multimodal.language import (
 from worldmodel.checkpoint import shipped_names
 from worldmodel.evaluation.picture_page import Example, write_page
 from worldmodel.evaluation.vlm_cases import open_flat
-from worldmodel.intervals import ratio_interval
+from worldmodel.intervals import mean_figure
 from worldmodel.readers import load_clip
 from worldmodel.runs import RunDirectory
 
@@ -82,14 +82,14 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, float]:
     report: dict[str, Any] = {}
     frames, labels = single_objects(flat, held_out=True, count=cfg.cases)
     chosen = classify(clip, frames, _HELD_OUT_PROMPTS)
-    report["clip_zero_shot"] = _interval(chosen == labels, cfg)
+    report["clip_zero_shot"] = mean_figure(chosen == labels, cfg.resamples)
     every = classify(clip, frames, range(len(PROMPTS)))
-    report["clip_zero_shot_all_prompts"] = _interval(every == labels, cfg)
+    report["clip_zero_shot_all_prompts"] = mean_figure(every == labels, cfg.resamples)
     seen_frames, seen_labels = single_objects(flat, held_out=False, count=cfg.cases)
     seen = classify(clip, seen_frames, _HELD_OUT_PROMPTS)
-    report["clip_zero_shot_seen_combinations"] = _interval(seen == seen_labels, cfg)
+    report["clip_zero_shot_seen_combinations"] = mean_figure(seen == seen_labels, cfg.resamples)
     blank = classify(clip, np.full_like(frames, _BLANK), _HELD_OUT_PROMPTS)
-    report["clip_zero_shot_blank"] = _interval(blank == labels, cfg)
+    report["clip_zero_shot_blank"] = mean_figure(blank == labels, cfg.resamples)
     report |= _retrieval(clip, flat, cfg)
     directory.write_json(
         "report.json", {"figures": report, "confusion": _confusion(labels, chosen)}
@@ -158,18 +158,12 @@ def _retrieval(clip: ImageTextModel, flat: FlatEpisodes, cfg: DictConfig) -> dic
     same = np.array([[a == b for b in shown] for a in shown])
     shuffled = np.roll(similar, 1, axis=0)
     return {
-        "clip_text_recall_1": _interval(recall(similar, same, 1), cfg),
-        "clip_text_recall_5": _interval(recall(similar, same, 5), cfg),
-        "clip_image_recall_1": _interval(recall(similar.T, same.T, 1), cfg),
-        "clip_image_recall_5": _interval(recall(similar.T, same.T, 5), cfg),
-        "clip_text_recall_1_shuffled": _interval(recall(shuffled, same, 1), cfg),
+        "clip_text_recall_1": mean_figure(recall(similar, same, 1), cfg.resamples),
+        "clip_text_recall_5": mean_figure(recall(similar, same, 5), cfg.resamples),
+        "clip_image_recall_1": mean_figure(recall(similar.T, same.T, 1), cfg.resamples),
+        "clip_image_recall_5": mean_figure(recall(similar.T, same.T, 5), cfg.resamples),
+        "clip_text_recall_1_shuffled": mean_figure(recall(shuffled, same, 1), cfg.resamples),
     }
-
-
-def _interval(right: NDArray[np.bool_], cfg: DictConfig) -> dict[str, float]:
-    interval = ratio_interval(right.astype(float), resamples=cfg.resamples)
-    assert interval is not None
-    return dict(interval._asdict())
 
 
 def _confusion(labels: NDArray[np.int64], chosen: NDArray[np.int64]) -> dict[str, dict[str, int]]:

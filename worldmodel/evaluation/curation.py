@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from multimodal.language import Scene, caption
 from multimodal.language.vocabulary import named_combinations
 from worldmodel.evaluation.picture_page import Example, write_page
 from worldmodel.evaluation.vlm_cases import open_flat
-from worldmodel.intervals import ratio_interval
+from worldmodel.intervals import mean_figure
 from worldmodel.readers import load_clip
 from worldmodel.runs import RunDirectory
 
@@ -152,11 +151,7 @@ def _figures(
         "curation_false_texts_found": [k in by_reason["text"] for k in sorted(planted.false)],
         "curation_true_texts_dropped": [k in by_reason["text"] for k in sorted(whole)],
     }
-    measured = {name: _interval(np.array(hit, float), cfg) for name, hit in hits.items()}
-    return measured | {"curation_text_auroc": _interval(below, cfg)}
-
-
-def _interval(values: NDArray[Any], cfg: DictConfig) -> dict[str, float]:
-    interval = ratio_interval(values, resamples=cfg.resamples)
-    assert interval is not None
-    return dict(interval._asdict())
+    measured = {
+        name: mean_figure(np.array(hit, float), cfg.resamples) for name, hit in hits.items()
+    }
+    return measured | {"curation_text_auroc": mean_figure(below, cfg.resamples)}

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torchmetrics.functional.text import word_error_rate
 
@@ -30,7 +29,7 @@ from worldmodel.ears import load_ears
 from worldmodel.evaluation.ears_page import write_page
 from worldmodel.evaluation.ears_stop import stop_figures
 from worldmodel.evaluation.ears_stream import nothing_figures, stream_figures
-from worldmodel.intervals import ratio_interval
+from worldmodel.intervals import mean_figure
 from worldmodel.runs import RunDirectory
 
 __all__ = ["evaluate"]
@@ -186,7 +185,7 @@ def _command_figures(
             if not rows:
                 continue
             name = f"{'clean' if level is None else f'{level}db'}{group}"
-            match = _interval([each.match for each in rows], resamples)
+            match = mean_figure(np.array([each.match for each in rows]), resamples)
             wer = float(word_error_rate([e.text for e in rows], [e.said for e in rows]))
             figures |= {f"command_match_{name}": match["value"], f"wer_{name}": wer}
             if not group:
@@ -207,10 +206,3 @@ def _command_figures(
 
 def _is_stranger(each: Heard) -> bool:
     return each.group not in ("espeak-ng", "recordings") and each.voice not in HEARD_SPEAKERS
-
-
-def _interval(values: Sequence[bool], resamples: int) -> dict[str, float]:
-    matches: NDArray[np.float64] = np.array(values, dtype=np.float64)
-    interval = ratio_interval(matches, resamples=resamples)
-    assert interval is not None
-    return interval._asdict()
