@@ -144,12 +144,14 @@ def _thresholds(checkpoint: Path) -> list[str]:
     account = _json(path)
     chosen = account["chosen"]
     return [
-        f"The spotter asks from a probability of {chosen['suspicion']:g} on and reports from an "
-        f"agreement of {chosen['threshold']:g} on. Both were chosen among {len(account['tried'])} "
-        f"pairs (`scores/thresholds.json`) on `{account['commands']}`: voices of validation and of "
-        f"training, none of the test's. There they caught {chosen['recall']:.3f} of the stop "
-        f"words, with {chosen['false_per_10min']:g} false ones for ten minutes of babble, and "
-        f"asked the recogniser {chosen['asked_per_s']:.1f} times a second.",
+        f"The spotter asks from a probability of {chosen['suspicion']:g} on and reports from a "
+        f"confidence of {chosen['threshold']:g} on. Both were chosen among {len(account['tried'])} "
+        f"pairs (`scores/thresholds.json`) on `{account['commands']}`: stop words in voices "
+        f"of validation, babble in these and in those of training. There they caught "
+        f"{chosen['recall']:.3f} of the stop words, with {chosen['false_per_10min']:g} false ones "
+        f"for ten minutes of babble and for {chosen['false_share']:.3f} of ordinary sentences, and "
+        "asked the recogniser "
+        f"{chosen['asked_per_s']:.1f} times a second.",
         "",
     ]
 

@@ -113,7 +113,8 @@ ENGINES: Mapping[str, _Engine] = {
         "RHVoice-test",
         "",
         _rhvoice,
-        "apt-get install rhvoice rhvoice-english rhvoice-russian (Debian's non-free)",
+        "apt-get install rhvoice rhvoice-english rhvoice-russian rhvoice-ukrainian rhvoice-kyrgyz "
+        "(Debian's non-free)",
     ),
     "foreign": _Engine(
         "festival",

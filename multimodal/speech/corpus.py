@@ -58,9 +58,12 @@ _MORE_TIMBRES = (
 )  # fmt: skip
 # Of the real people whose language is another one this one is for validation.
 _STRANGER = "hy_fi_mv_diphone"
-# RHVoice's: two whose language is English, then three Russians, and one of the former for
-# validation. Its slt is festival's; its alan is left out, for he is flite's awb, of the test.
-_RHVOICE = ("bdl", "slt", "aleksandr", "anna", "elena")
+# RHVoice's: two whose language is English, then people who speak Russian, Ukrainian and Kyrgyz, and
+# one of the former for validation. Its slt is festival's; its alan is left out, for he is flite's
+# awb, of the test, and so are those whose licences forbid some uses.
+_RHVOICE = (
+    "bdl", "slt", "aleksandr", "anna", "elena", "irina", "anatol", "natalia", "azamat", "nazgul",
+)  # fmt: skip
 _UNHEARD = "clb"
 # The speakers of flite's kal16 and slt are those of two of festival's voices, so only the other two
 # of flite's are strangers in every respect.
@@ -107,7 +110,7 @@ _TIMES = {
     "rhvoice": 6,
 }
 # How often an engine is heard; the others once.
-_SHARES = {"espeak-ng": 2, "foreign": 2, "rhvoice": 2}
+_SHARES = {"espeak-ng": 2, "foreign": 2, "rhvoice": 3}
 
 _log = logging.getLogger(__name__)
 

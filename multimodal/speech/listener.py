@@ -96,12 +96,12 @@ class StopWord:
 
     Attributes:
         at_s: how much sound had been heard.
-        probability: that it was the word.
+        confidence: of the spotter that it was the word, 0 to 1.
         took_s: seconds of computing for the piece of sound that decided it.
     """
 
     at_s: float
-    probability: float
+    confidence: float
     took_s: float
 
 
@@ -116,12 +116,12 @@ class StopSpotter(Protocol):
         ...
 
     def push(self, chunk: Tensor) -> float:
-        """Probability that a stop word has just ended; chunk is float32 (512,) at 16 kHz."""
+        """Confidence that a stop word has just ended, 0 to 1; chunk is float32 (512,) at 16 kHz."""
         ...
 
     @property
     def threshold(self) -> float:
-        """The probability from which on it is one."""
+        """The confidence from which on it is one."""
         ...
 
 
@@ -270,15 +270,15 @@ class Listener:
     def _watch_for_stop(
         self, spotter: StopSpotter, piece: Tensor, started: float
     ) -> list[StopWord]:
-        probability = spotter.push(piece)
+        confidence = spotter.push(piece)
         # One word is one event, however many pieces of sound it is seen in.
         self._stopped = max(0, self._stopped - 1)
-        if probability < spotter.threshold:
+        if confidence < spotter.threshold:
             return []
         fresh, self._stopped = self._stopped == 0, round(0.5 / CHUNK_S)
         if not fresh:
             return []
-        return [StopWord(self.heard_s, probability, time.perf_counter() - started)]
+        return [StopWord(self.heard_s, confidence, time.perf_counter() - started)]
 
     def _go_on(self, speech: float, started: float) -> list[Event]:
         timing = self.timing

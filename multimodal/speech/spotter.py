@@ -103,9 +103,10 @@ class SpotterModel(ModelMixin, ConfigMixin):
 
     Args:
         width: channels.
-        threshold: probability from which on a stop word counts as heard.
-        suspicion: probability from which on a recogniser is asked, whose answer `threshold` then
-            judges; None for a spotter that decides alone.
+        threshold: confidence from which on a stop word counts as heard; without a suspicion this is
+            the network's probability.
+        suspicion: probability from which on a recogniser is asked, see
+            `multimodal.speech.confirmed.confidence`; None for a spotter that decides alone.
     """
 
     @register_to_config

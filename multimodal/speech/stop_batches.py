@@ -122,12 +122,12 @@ class StopStreams(Dataset[dict[str, Tensor]]):
         nobody = rng.random() < _NOBODY
         place = samples if nobody else int(rng.uniform(0.0, 0.8) * RATE_HZ)
         while place < samples:
-            speech, stop = self._say(rng)
+            speech, label = self._say(rng)
             end = min(samples, place + len(speech))
             loud = 10 ** rng.uniform(-0.3, 0.15)
             stream[place:end] += speech[: end - place] * np.float32(loud)
-            if stop:
-                _label(labels, place, place + len(speech))
+            if label:
+                _label(labels, place, place + len(speech), label)
             place += len(speech) + int(rng.uniform(*_GAP_S) * RATE_HZ)
         if rng.random() < 0.4:
             stream = echoed(rng, stream)
@@ -137,21 +137,27 @@ class StopStreams(Dataset[dict[str, Tensor]]):
         power[:, :-1] = 10 ** recoloured(rng, np.log10(power[:, :-1] + _LEAST))
         return {"features": torch.from_numpy(Hearing()(power)), "labels": torch.from_numpy(labels)}
 
-    def _say(self, rng: np.random.Generator) -> tuple[Sound, bool]:
-        """Something of level 1, and whether it is a stop word."""
+    def _say(self, rng: np.random.Generator) -> tuple[Sound, float]:
+        """Something of level 1, and its label: 1 for a stop word, IGNORED for a word like one.
+
+        Whether it was "top" the recogniser's letters tell better; who learns to tell these apart
+        takes a stranger's "halt" for something else.
+        """
         kind = rng.random()
         if kind < _STOPS:
-            return self._stops.draw(rng), True
-        return (self._like if kind < _STOPS + _LIKE else self._others).draw(rng), False
+            return self._stops.draw(rng), 1.0
+        if kind < _STOPS + _LIKE:
+            return self._like.draw(rng), IGNORED
+        return self._others.draw(rng), 0.0
 
 
 def _says_stop(text: str) -> bool:
     return any(word in STOP_WORDS for word in text.split())
 
 
-def _label(labels: NDArray[np.float32], start: int, end: int) -> None:
-    """Report after the word's end; during the word and long after it nothing is asked."""
+def _label(labels: NDArray[np.float32], start: int, end: int, label: float) -> None:
+    """Label what is after the word's end; during the word and long after it nothing is asked."""
     first, last = (round((end + moment * RATE_HZ) / CHUNK) for moment in _REPORT_S)
     labels[(start + end) // 2 // CHUNK : first] = IGNORED
     labels[last : last + round(0.3 * RATE_HZ / CHUNK)] = IGNORED
-    labels[first:last] = 1.0
+    labels[first:last] = label
