@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from multimodal.errors import CheckpointError
+from multimodal.errors import CheckpointError, ConfigError
 from multimodal.speech.confirmed import ConfirmedSpotter
 from multimodal.speech.listener import StopSpotter
 from multimodal.speech.model import SpeechModel
@@ -127,8 +127,14 @@ def pack_ears(
 
     Raises:
         CheckpointError: a stage is not done, or its model is torn or altered.
+        ConfigError: a suspicion without a threshold, which then judges another thing.
         DiskFullError: the disk is full; what was in `folder` is intact.
     """
+    if suspicion is not None and threshold is None:
+        raise ConfigError(
+            "With a suspicion the threshold is of spotter and recogniser together: name one, or "
+            "let `python -m worldmodel.ears_card ... --choose COMMANDS` find both."
+        )
     runs = {"spotter": Path(spotter)}
     if recogniser is not None:
         runs = {"recogniser": Path(recogniser), **runs}

@@ -6,8 +6,8 @@ the first leaves understanding to PocketSphinx. `--choose COMMANDS` sets the spo
 the recorded commands that both learned from, and so takes no `--threshold` or `--suspicion`. Then
 `worldmodel evaluate model=ears checkpoint=TARGET out=EVALUATION` measures what ships, and the same
 command with `--evaluation EVALUATION` writes the card from its files; `--rival` adds a run of
-`worldmodel evaluate model=ears recogniser=sphinx`, on the same utterances. No figure in a card is
-typed by hand.
+`worldmodel evaluate model=ears recogniser=sphinx`, on the same utterances. No figure in its tables
+is typed by hand.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _ROWS = (
     ("command_match_10db", "the same at 10 dB", "≥ 0.90"),
     ("command_match_5db", "the same at 5 dB", "≥ 0.70"),
     ("wer_20db", "word error rate at 20 dB", "–"),
-    ("stop_recall", "stop words caught at 10 and 20 dB", "≥ 0.99"),
+    ("stop_recall", "stop words caught at 10 and 20 dB, espeak's held-out accents too", "≥ 0.99"),
+    ("stop_recall_engines", "the same, engines and speakers never heard alone", "–"),
     ("stop_ms_p95", "end of the word to the report, 95th percentile, ms", "≤ 300"),
     ("stop_false_per_10min", "stops heard in ten minutes of babble", "≤ 1"),
     ("endpoint_ms_p50", "end of speech to the end event, median, ms", "–"),
@@ -149,7 +150,8 @@ def _thresholds(checkpoint: Path) -> list[str]:
         f"pairs (`scores/thresholds.json`) on `{account['commands']}`: stop words in voices "
         f"of validation, babble in these and in those of training. There they caught "
         f"{chosen['recall']:.3f} of the stop words, with {chosen['false_per_10min']:g} false ones "
-        f"for ten minutes of babble and for {chosen['false_share']:.3f} of ordinary sentences, and "
+        f"for ten minutes of babble and for {chosen['false_share']:.3f} of ordinary sentences, "
+        f'took {chosen["alike_share"]:.3f} of single words like "top" and "salt" for one, and '
         "asked the recogniser "
         f"{chosen['asked_per_s']:.1f} times a second.",
         "",

@@ -195,8 +195,8 @@ def together(*corpora: SpokenCommands) -> SpokenCommands:
 def engine_weights(utterances: Sequence[Spoken]) -> NDArray[np.float64]:
     """How often to hear each utterance, so that no engine drowns the others.
 
-    eSpeak has dozens of voices that are all of a kind, foreigners are many but have accents, and
-    RHVoice's are many; each of them counts as much as two other engines.
+    eSpeak has dozens of voices that are all of a kind, and foreigners are many but have accents;
+    each of these counts as much as two other engines. RHVoice's are many people: as much as three.
 
     Returns:
         float64 (N,), of sum 1.

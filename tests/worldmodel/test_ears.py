@@ -31,7 +31,14 @@ from worldmodel.cli import composed, main
 from worldmodel.ears import ears_networks, load_ears
 from worldmodel.ears_card import choose_thresholds
 from worldmodel.ears_card import main as card
-from worldmodel.evaluation.ears_thresholds import Choice, Trace, best_choice, judged, traced
+from worldmodel.evaluation.ears_thresholds import (
+    Choice,
+    Streams,
+    Trace,
+    best_choice,
+    judged,
+    traced,
+)
 from worldmodel.evaluation.run import run as evaluate
 from worldmodel.training.average import averaged_weights
 from worldmodel.training.ears_stages import ears_data
@@ -207,8 +214,8 @@ def test_thresholds_are_chosen_on_voices_of_no_test_and_said_in_the_card(work, r
     assert f"confidence of {chosen['threshold']:g} on" in (copy / "README.md").read_text()
 
 
-def choice(recall, false_per_10min, false_share=0.0, threshold=0.5, suspicion=0.1, asked_per_s=1.0):
-    return Choice(suspicion, threshold, recall, false_per_10min, false_share, asked_per_s)
+def choice(recall, false_per_10min, false_share=0.0, threshold=0.5, suspicion=0.1):
+    return Choice(suspicion, threshold, recall, false_per_10min, false_share, 0.0, 1.0)
 
 
 def test_the_thresholds_chosen_miss_no_target_by_far():
@@ -219,12 +226,10 @@ def test_the_thresholds_chosen_miss_no_target_by_far():
     # As bad at worst, but better in the rest.
     better = choice(0.99, 3)
     assert best_choice([right, better]) == better
+    # Of equals the middle; of those the one that asks least.
     quiet, low = choice(0.99, 3, threshold=0.6), choice(0.99, 3, threshold=0.4)
-    assert best_choice([better, quiet, low]) == low
-    # A spotter that is asked for less misses less of what strangers say, if that is affordable.
-    early = choice(0.99, 3, threshold=0.4, suspicion=0.02, asked_per_s=9.0)
-    dear = choice(1.0, 0, threshold=0.4, suspicion=0.01, asked_per_s=12.0)
-    assert best_choice([dear, low, early]) == early
+    assert best_choice([quiet, better, low]) == better
+    assert best_choice([low, choice(0.99, 3, threshold=0.6, suspicion=0.2)]).suspicion == 0.2
 
 
 def test_a_pair_of_thresholds_is_judged_by_words_caught_and_stops_nobody_said():
@@ -246,12 +251,15 @@ def test_a_pair_of_thresholds_is_judged_by_words_caught_and_stops_nobody_said():
     # Two within half a second are one.
     noise = [stream(0, 0, (5, 0.3, 0.9), (9, 0.3, 0.9), (60, 0.3, 0.7), (90, 0.02, 0.9))]
     ordinary = [stream(0, 0), stream(0, 0, (9, 0.3, 0.9)), stream(0, 0, (9, 0.3, 0.2))]
-    found = judged(said, noise, ordinary, 0.1, 0.06, minutes=5)
+    alike = [stream(0, 0, (40, 0.9, 0.1)), stream(0, 0, (40, 0.9, 0.9))]
+    streams = Streams(said, noise, ordinary, alike, minutes=5)
+    found = judged(streams, 0.1, 0.21)
     assert (found.recall, found.false_per_10min) == (0.2, 4)
     assert found.false_share == pytest.approx(1 / 3)
+    assert found.alike_share == 0.5
     # A suspicion is followed up for six pieces.
     assert found.asked_per_s == pytest.approx(16 / 3.2)
-    assert judged(said, noise, ordinary, 0.01, 0.036, minutes=5).recall == 0.6
+    assert judged(streams, 0.01, 0.12).recall == 0.6
 
 
 def test_thresholds_are_either_given_or_chosen_and_need_babble(work, tmp_path):
@@ -259,6 +267,8 @@ def test_thresholds_are_either_given_or_chosen_and_need_babble(work, tmp_path):
     arguments = [str(work / "recogniser"), str(work / "spotter"), str(tmp_path / "packed")]
     with pytest.raises(ConfigError, match="leave --threshold"):
         card([*arguments, "--choose", commands, "--threshold", "0.5"])
+    with pytest.raises(ConfigError, match="the threshold is of spotter and recogniser"):
+        card([*arguments, "--suspicion", "0.2"])
     with pytest.raises(ConfigError, match="0 minutes"):
         card([*arguments, "--choose", commands, "--minutes", "0"])
 
@@ -282,11 +292,13 @@ def test_a_stream_is_stopped_where_the_thresholds_chosen_would_have_it(packed):
     # Between what is seen, so that the recogniser is asked now and then.
     gate = float(np.quantile(suspicion, 0.9)) + 1e-4
     sure = Trace(suspicion, agreed)
-    threshold = 0.5 * float(confidence(suspicion, agreed).max())
+    gated = np.where(asked(suspicion, gate), agreed, 0.0)
+    threshold = 0.5 * float(confidence(suspicion, gated).max())
     stream = ConfirmedSpotter(Spotter(spotter), model, gate, threshold)
     pushed = [stream.push(each) >= threshold for each in torch.from_numpy(sound).split(CHUNK)]
     assert pushed == sure.reported(gate, threshold).tolist()
     assert 0 < asked(suspicion, gate).sum() < 60
+    assert 0 < sum(pushed) < 60
 
 
 def test_thresholds_need_stop_words_and_sentences_of_validation(work, packed, tmp_path):

@@ -44,13 +44,11 @@ def test_a_stop_after_anything_is_free_and_a_top_is_dear():
     assert price_of_ending(heard("stopit"), "stop") > 4
 
 
-def test_where_nothing_is_suspected_the_recogniser_is_not_asked():
+def test_where_nothing_is_suspected_the_recogniser_is_not_asked(monkeypatch):
     torch.manual_seed(0)
     model = SpeechModel(speech_config(width=16, layers=1, near=1, heads=2, hidden=16)).eval()
     spotter = Spotter(SpotterModel(width=8))
     chunks = torch.randn(6, 512) * 0.1
-    never = ConfirmedSpotter(spotter, model, suspicion=1.1, threshold=0.5)
-    assert max(never.push(chunk) for chunk in chunks) < 1e-3
     always = ConfirmedSpotter(spotter, model, suspicion=0.0, threshold=0.5)
     first = [always.push(chunk) for chunk in chunks]
     # Of three pieces the first has none before it.
@@ -58,12 +56,19 @@ def test_where_nothing_is_suspected_the_recogniser_is_not_asked():
     always.reset()
     assert [always.push(chunk) for chunk in chunks] == pytest.approx(first, abs=1e-6)
 
+    def asked_all_the_same(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("multimodal.speech.confirmed.agreement", asked_all_the_same)
+    never = ConfirmedSpotter(spotter, model, suspicion=1.1, threshold=0.5)
+    assert max(never.push(chunk) for chunk in chunks) < min(first)
+
 
 def test_letters_have_to_agree_over_three_pieces_while_a_suspicion_is_young():
     suspected = np.array([0.0, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     assert asked(suspected, 0.5).tolist() == [False] + [True] * 6 + [False]
     sure = confidence(suspected, np.array([0.0, 0.0, 0.8, 0.9, 0.7, 0.9, 1.0, 0.0]))
-    assert sure[4] == pytest.approx((0.8 * 0.9 * 0.7) ** (1 / 3) * (9 / 1000) ** 0.3)
+    assert sure[4] == pytest.approx((0.8 * 0.9 * 0.7) ** (1 / 3) * (9 / 1000) ** 0.15)
     assert sure.argmax() == 6
     # A letter that flickers does not forbid the word, but counts.
     assert sure[2] < sure[3] < 0.1 * sure[4]
@@ -71,4 +76,4 @@ def test_letters_have_to_agree_over_three_pieces_while_a_suspicion_is_young():
 
 def test_the_surer_the_spotter_the_less_readily_letters_have_to_agree():
     assert confidence(np.full(5, 0.9999), np.full(5, 0.5))[-1] == pytest.approx(0.5, rel=1e-3)
-    assert confidence(np.full(5, 0.02), np.ones(5))[-1] < 0.1
+    assert confidence(np.full(5, 0.02), np.ones(5))[-1] < 0.25
