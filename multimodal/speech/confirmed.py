@@ -31,8 +31,8 @@ _NEVER: Final = -1e30
 # For so many pieces, this one and those before it, a suspicion counts, and the letters' mean is
 # taken. Chosen of two to five pieces and weights of 0.05 to 0.5, with ears that had heard nothing
 # of RHVoice on the stop words of its ten voices, at one false stop in ten minutes. A greater weight
-# catches a hundredth more there, and takes half of all words like "top" for a stop instead of a
-# third.
+# catches a hundredth more there, and takes half of all words like "top" for a stop instead of two
+# fifths.
 _SUSPECTED: Final = 6
 _AGREED: Final = 3
 # How much the spotter's odds count beside the recogniser's letters, and from where on no more.
