@@ -152,8 +152,7 @@ def _thresholds(checkpoint: Path) -> list[str]:
         f"{chosen['recall']:.3f} of the stop words, with {chosen['false_per_10min']:g} false ones "
         f"for ten minutes of babble and for {chosen['false_share']:.3f} of ordinary sentences, "
         f'took {chosen["alike_share"]:.3f} of single words like "top" and "salt" for one, and '
-        "asked the recogniser "
-        f"{chosen['asked_per_s']:.1f} times a second.",
+        f"asked the recogniser {chosen['asked_per_s']:.1f} times a second.",
         "",
     ]
 

@@ -228,7 +228,7 @@ def test_the_thresholds_chosen_miss_no_target_by_far():
     assert best_choice([right, better]) == better
     # Of equals the middle; of those the one that asks least.
     quiet, low = choice(0.99, 3, threshold=0.6), choice(0.99, 3, threshold=0.4)
-    assert best_choice([quiet, better, low]) == better
+    assert best_choice([better, quiet, low]) == better
     assert best_choice([low, choice(0.99, 3, threshold=0.6, suspicion=0.2)]).suspicion == 0.2
 
 
